@@ -1,0 +1,248 @@
+"""Checkpoints on disk -> (architecture, variant, tensors under this model's names).
+
+Read are single safetensors files, sharded folders with an index and Hugging Face folders, in diffusers' key layout,
+the community's single-file repack and Wan's own (which is ours). Tensors stay mapped from the file: nothing is
+copied until somebody moves or casts it.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .config import HeliosConfig, rope_split
+
+PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.")
+
+# Where our modules are called otherwise: diffusers' names, then the repack's, as (theirs, ours).
+RENAMES = [
+    (r"^condition_embedder\.time_embedder\.linear_([12])\.", lambda m: f"time_embedding.{'02'[int(m[1]) - 1]}."),
+    (r"^condition_embedder\.text_embedder\.linear_([12])\.", lambda m: f"text_embedding.{'02'[int(m[1]) - 1]}."),
+    (r"^condition_embedder\.time_proj\.", "time_projection.1."),
+    (r"\.ffn\.net\.0\.proj\.", ".ffn.0."),
+    (r"\.ffn\.net\.2\.", ".ffn.2."),
+    (r"\.attn1\.", ".self_attn."),
+    (r"\.attn2\.", ".cross_attn."),
+    (r"\.to_([qkv])\.", r".\1."),
+    (r"\.to_out\.0\.", ".o."),
+    (r"\.norm2\.(weight|bias)$", r".norm3.\1"),
+    (r"^norm_out\.scale_shift_table$", "head.modulation"),
+    (r"\.scale_shift_table$", ".modulation"),
+    (r"^proj_out\.", "head.head."),
+    (r"(\.modulation|\.history_key_scale)$", r"\1.weight"),
+]
+# Kept in old configurations of the reference, never read by it.
+UNUSED = re.compile(r"\.norm_added_q\.|\.to_out\.1\.")
+
+
+@dataclass
+class Checkpoint:
+    """A Helios transformer as it lies on disk.
+
+    `variant` is "base", "mid", "distilled" or None where neither metadata, configuration nor name tells: the
+    weights do not.
+    """
+
+    config: HeliosConfig
+    tensors: dict[str, Tensor]
+    variant: str | None
+    files: list[Path]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of one file, mapped and not copied, and its metadata."""
+    with safe_open(file, framework="pt") as f:
+        return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}
+
+
+def load_checkpoint(path: str | Path, read=read_safetensors) -> Checkpoint:
+    """Read a .safetensors file, an index, or a folder of either (a diffusers pipeline's folder included).
+
+    `read` opens one file, for hosts that map files in their own way. Raises FileNotFoundError or ValueError with the file's name, what was found in it, and what to do.
+    """
+    path = Path(path)
+    if path.is_dir() and (path / "transformer").is_dir():
+        folder = path / "transformer"
+    else:
+        folder = path if path.is_dir() else path.parent
+    files = _weight_files(path if path.is_file() else folder)
+    tensors, metadata = _read(files, read)
+    tensors = rename_keys(tensors)
+    settings = _settings(folder if path.is_dir() or path.name.endswith(".json") else None, metadata)
+    if settings.get("_class_name", "HeliosTransformer3DModel") != "HeliosTransformer3DModel":
+        raise ValueError(
+            f"{path.name}: its config.json describes a {settings['_class_name']}; a HeliosTransformer3DModel is needed"
+        )
+    config = infer_config(tensors, settings, path.name)
+    check_keys(tensors, config, path.name)
+    return Checkpoint(config, tensors, find_variant(path, metadata), files, metadata)
+
+
+def rename_keys(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Strip known prefixes and translate every layout to this model's names; quantization scales come along."""
+    return {key: t for k, t in tensors.items() if not UNUSED.search(key := rename_key(k))}
+
+
+def rename_key(key: str) -> str:
+    for prefix in PREFIXES:
+        key = key.removeprefix(prefix)
+    for pattern, name in RENAMES:
+        key = re.sub(pattern, name, key)
+    return key
+
+
+def infer_config(tensors: dict[str, Tensor], settings: dict, name: str) -> HeliosConfig:
+    """The architecture from `settings` (a config.json's content); what it leaves out, from the shapes.
+
+    Only the head size cannot be seen in a shape: without settings it is the 14B's 128.
+    """
+    missing = [k for k in ("patch_embedding.weight", "time_embedding.0.weight", "blocks.0.ffn.0.weight")
+               if k not in tensors]
+    if missing:
+        raise ValueError(
+            f"{name}: not a Helios transformer ({missing[0]} is missing; it has {_some(tensors)}). "
+            "Choose the transformer of a Helios checkpoint."
+        )
+    if "patch_long.weight" not in tensors:
+        raise ValueError(
+            f"{name}: a Wan model without Helios' history patches (patch_long.weight is missing). "
+            "Load it with ComfyUI's own Load Diffusion Model, or choose a Helios checkpoint here."
+        )
+    dim, channels, *patch = tensors["patch_embedding.weight"].shape
+    head_dim = settings.get("attention_head_dim", 128 if dim % 128 == 0 else dim)
+    amplify = tensors.get("blocks.0.self_attn.history_key_scale.weight")
+    inferred = {
+        "patch_size": tuple(patch),
+        "num_attention_heads": dim // head_dim,
+        "attention_head_dim": head_dim,
+        "in_channels": channels,
+        "out_channels": tensors["head.head.weight"].shape[0] // (patch[0] * patch[1] * patch[2]),
+        "text_dim": tensors["text_embedding.0.weight"].shape[1],
+        "freq_dim": tensors["time_embedding.0.weight"].shape[1],
+        "ffn_dim": tensors["blocks.0.ffn.0.weight"].shape[0],
+        "num_layers": 1 + max(int(m[1]) for k in tensors if (m := re.match(r"blocks\.(\d+)\.", k))),
+        "rope_dim": rope_split(head_dim),
+        "cross_attn_norm": "blocks.0.norm3.weight" in tensors,
+        "is_amplify_history": amplify is not None,
+        "history_scale_mode": "scalar" if amplify is not None and amplify.numel() == 1 else "per_head",
+    }
+    return HeliosConfig.from_dict({**inferred, **settings})
+
+
+def check_keys(tensors: dict[str, Tensor], config: HeliosConfig, name: str) -> None:
+    """Raise ValueError unless the tensors are the model's, all of them, in its shapes.
+
+    Scales of quantized weights (`X.weight_scale`, `X.comfy_quant`, ...) belong to the layer X and are let through.
+    """
+    from .model import HeliosTransformer
+
+    expected = HeliosTransformer(config, device="meta").state_dict()
+    layers = {k.rsplit(".", 1)[0] for k in expected}
+    missing = sorted(expected.keys() - tensors.keys())
+    unknown = sorted(k for k in tensors.keys() - expected.keys() if k.rsplit(".", 1)[0] not in layers)
+    unknown = [k for k in unknown if k != "scaled_fp8"]
+    if missing:
+        raise ValueError(f"{name}: {len(missing)} tensors are missing, for instance {_some(missing)}. Download it anew.")
+    if unknown:
+        raise ValueError(f"{name}: {len(unknown)} tensors are not Helios', for instance {_some(unknown)}.")
+    for key, want in expected.items():
+        got = tensors[key]
+        packed = got.dtype in (torch.uint8, torch.int8)  # some quantizations store two weights in a byte
+        if got.shape != want.shape and not (packed or _is_table(key) and got.numel() == want.numel()):
+            raise ValueError(f"{name}: {key} has shape {tuple(got.shape)}, its architecture needs {tuple(want.shape)}.")
+        if _is_table(key):
+            tensors[key] = got.reshape(want.shape)
+
+
+def find_variant(path: Path, metadata: dict[str, str]) -> str | None:
+    """base, mid or distilled, from metadata, model_index.json or the name of file or folder."""
+    texts = [metadata.get("helios_variant", ""), metadata.get("modelspec.title", "")]
+    folder = path if path.is_dir() else path.parent
+    for index in (folder / "model_index.json", folder.parent / "model_index.json"):
+        if index.is_file() and (path.is_dir() or path.parent.name == "transformer"):
+            pipeline = _json(index)
+            if pipeline.get("is_distilled"):
+                return "distilled"
+            if pipeline.get("_class_name") in ("HeliosPipeline", "HeliosPyramidPipeline"):
+                return "base" if pipeline["_class_name"] == "HeliosPipeline" else "mid"
+    texts += [path.stem if path.is_file() else path.name, path.parent.name]
+    for text in texts:
+        found = {v for v in ("base", "mid", "distilled") if re.search(rf"(?<![a-z]){v}(?![a-z])", text.lower())}
+        if len(found) == 1:
+            return found.pop()
+    return None
+
+
+def _is_table(key: str) -> bool:
+    return key.endswith(("modulation.weight", "history_key_scale.weight"))
+
+
+def _weight_files(path: Path) -> list[Path]:
+    if path.is_file() and not path.name.endswith(".index.json"):
+        return [path]
+    folder = path if path.is_dir() else path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{path}: there is no such file or folder")
+    indices = [path] if path.is_file() else sorted(folder.glob("*.safetensors.index.json"))
+    if indices:
+        names = sorted(set(_json(indices[0]).get("weight_map", {}).values()))
+        # A name that climbs out of the folder is nobody's shard.
+        files = [folder / Path(n).name for n in names]
+        absent = [f.name for f in files if not f.is_file()]
+        if absent or not files:
+            raise FileNotFoundError(
+                f"{indices[0].name}: {len(absent)} of {len(files)} shards are not in {folder}: {_some(absent)}. "
+                "Download them into the same folder."
+            )
+        return files
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"{folder}: no .safetensors file in this folder")
+    if len(files) > 1:
+        raise ValueError(
+            f"{folder.name}: {len(files)} .safetensors files and no index ({_some([f.name for f in files])}). "
+            "Choose one of them, or add its model.safetensors.index.json."
+        )
+    return files
+
+
+def _read(files: list[Path], read) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors, metadata = {}, {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt"):  # whatever `read` is: a damaged file gets a clear error first
+                pass
+        except SafetensorError as error:
+            size = file.stat().st_size
+            raise ValueError(
+                f"{file.name}: damaged or not a safetensors file ({size} bytes; {error}). Download it anew."
+            ) from error
+        more, notes = read(file)
+        tensors.update(more)
+        metadata.update(notes)
+    return tensors, metadata
+
+
+def _settings(folder: Path | None, metadata: dict[str, str]) -> dict:
+    if "config" in metadata:
+        return json.loads(metadata["config"])
+    if folder is not None and (folder / "config.json").is_file():
+        return _json(folder / "config.json")
+    return {}
+
+
+def _json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error}). Download it anew.") from error
+
+
+def _some(names) -> str:
+    names = list(names)
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

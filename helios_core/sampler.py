@@ -1,0 +1,123 @@
+"""The loop: a film is chunks, a chunk is pyramid stages, a stage is steps (arXiv 2603.04379, algorithm 1)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS
+from .memory import HistoryMemory
+from .noise import block_noise, coarsest, draw
+from .recipe import Recipe
+from .schedule import StageSchedule, stage_schedule
+from .solvers import SOLVERS
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of the network. `prompt` is what the schedule said when the chunk began.
+
+    `denoise` gets it without `x0`; it is yielded with x0 (B, C, 9, h, w), the estimate of the stage's end.
+    """
+
+    chunk: int
+    stage: int
+    index: int
+    sigma: float
+    timestep: float
+    prompt: Any
+    memory: HistoryMemory
+    x0: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A finished chunk: latents (B, C, 9, H/8, W/8) in model space and the memory to go on from."""
+
+    index: int
+    latents: Tensor
+    memory: HistoryMemory
+
+
+Denoise = Callable[[Tensor, Step], Tensor]
+
+
+def chunk_count(frames: int) -> int:
+    """Chunks that hold a number of pixel frames: length is made in steps of 33."""
+    return max(1, -(-frames // CHUNK_FRAMES))
+
+
+def step_count(recipe: Recipe, first: int, chunks: int) -> int:
+    """Steps that `chunks` chunks take, beginning with chunk `first`."""
+    return sum(sum(recipe.steps_of(k)) for k in range(first, first + chunks))
+
+
+def sample_chunks(
+    denoise: Denoise, memory: HistoryMemory, schedule, recipe: Recipe, *, chunks: int, seed: int, noise_device="cpu"
+) -> Iterator[Step | Chunk]:
+    """Sample `chunks` chunks behind `memory`, yielding each Step and each Chunk as they are done.
+
+    `denoise(x, step)` returns the flow of x (B, C, 9, h, w) at `step.timestep`, guidance included. `schedule.at(k)`
+    is asked when chunk k begins, so it may change meanwhile. Tensors live where `memory.frames` does; the random
+    numbers come from a generator on `noise_device`: with a CPU's, a seed means the same film on every machine.
+    Raises ValueError for a size that does not divide, FloatingPointError where latents are no longer finite.
+    """
+    check_size(memory.width, memory.height, recipe)
+    generator = memory.generator(seed, noise_device)
+    for index in range(memory.chunk, memory.chunk + chunks):
+        latents = yield from _sample_chunk(denoise, memory, schedule.at(index), recipe, index, generator)
+        memory = memory.append(latents, generator, seed, renew_anchor=recipe.skip_first_chunk and index == 1)
+        yield Chunk(index, latents, memory)
+
+
+def _sample_chunk(denoise, memory: HistoryMemory, prompt, recipe: Recipe, index: int, generator):
+    b, c, _, h, w = memory.frames.shape
+    device = memory.frames.device
+    x = coarsest(draw((b, c, CHUNK_LATENTS, h, w), generator, device), recipe.stages)
+    for stage, steps in enumerate(recipe.steps_of(index)):
+        # The released pipelines take the time shift from the size that a stage begins with, before it is enlarged.
+        plan = stage_schedule(recipe, stage, steps, tokens=x[0, 0].numel() // 4)
+        if stage:
+            x = F.interpolate(x, scale_factor=(1.0, 2.0, 2.0), mode="nearest")
+            x = plan.keep * x + plan.noise * block_noise(tuple(x.shape), generator, device)
+        step = Step(index, stage, 0, plan.sigmas[0], plan.timesteps[0], prompt, memory)
+        x = yield from _sample_stage(denoise, x, plan, recipe, step)
+    return x
+
+
+def _sample_stage(denoise, x: Tensor, plan: StageSchedule, recipe: Recipe, first: Step):
+    solver = SOLVERS[recipe.solver](plan.sigmas, x)
+    for i, timestep in enumerate(plan.timesteps):
+        if recipe.stages > 1:
+            timestep = float(int(timestep))  # the pyramid's networks were only ever told whole timesteps
+        step = replace(first, index=i, sigma=plan.sigmas[i], timestep=timestep)
+        flow = torch.zeros_like(x) if recipe.is_zero_init(step.stage, i) else denoise(x, step)
+        x, x0 = solver.step(i, x, flow.to(x.dtype))
+        if not torch.isfinite(x).all():
+            raise FloatingPointError(
+                f"NaN or infinity in the latents of chunk {step.chunk}, stage {step.stage}, step {i}: try a weight "
+                "dtype of higher precision, a lower cfg, or remove the LoRA or patch that was added last"
+            )
+        yield replace(step, x0=x0)
+    return x
+
+
+def check_size(width: int, height: int, recipe: Recipe) -> None:
+    """Raise ValueError unless width and height (pixels) divide as the recipe needs; names the nearest that do."""
+    m = recipe.multiple
+    if width % m or height % m or width < m or height < m:
+        near = [max(m, m * ((2 * size + m) // (2 * m))) for size in (width, height)]
+        why = "its three pyramid stages" if recipe.stages > 1 else "its patches"
+        raise ValueError(
+            f"width={width}, height={height}: this model needs multiples of {m} for {why}; "
+            f"the nearest that works is {near[0]}x{near[1]}"
+        )
+
+
+def film_length(chunks: int) -> str:
+    """Readable length: '3 chunks, 99 frames, 4.1 s'."""
+    frames = chunks * CHUNK_FRAMES
+    return f"{chunks} chunk{'s' * (chunks != 1)}, {frames} frames, {frames / FPS:.1f} s"

@@ -1,0 +1,79 @@
+"""Whole films against diffusers' pipelines, float32, the same generator stream."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from oracle import embeddings, models, reference_film, relative_error
+
+from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Segment, sample_chunks
+from helios_core.denoise import ModelDenoiser
+
+FILMS = {
+    "base": replace(RECIPES["base"], steps=(6,)),
+    "base_1_step": replace(RECIPES["base"], steps=(1,)),
+    "base_without_cfg": replace(RECIPES["base"], steps=(4,), cfg=1.0),
+    "mid": replace(RECIPES["mid"], steps=(4, 3, 3)),
+    "mid_zero_steps_0": replace(RECIPES["mid"], steps=(3, 2, 2), zero_steps=0),
+    "distilled": RECIPES["distilled"],
+    "distilled_not_amplified": replace(RECIPES["distilled"], amplify_first_chunk=False),
+    "distilled_1_step": replace(RECIPES["distilled"], steps=(1, 1, 1)),
+    "distilled_skip_first_chunk": replace(RECIPES["distilled"], skip_first_chunk=True),
+    "base_skip_first_chunk": replace(RECIPES["base"], steps=(3,), skip_first_chunk=True),
+}
+
+
+def our_film(model, recipe, *, width, height, chunks, seed, positive, negative=None, batch=1):
+    memory = HistoryMemory.empty(width, height, batch=batch)
+    schedule = PromptSchedule((Segment(0, positive),))
+    records = sample_chunks(
+        ModelDenoiser(model, recipe, negative), memory, schedule, recipe, chunks=chunks, seed=seed
+    )
+    return torch.cat([r.latents for r in records if isinstance(r, Chunk)], dim=2)
+
+
+@torch.no_grad()
+def compare(variant, recipe, settings=None, batch=1, **film):
+    theirs, ours = models(**(settings or {}))
+    film = dict(seed=3, positive=embeddings(1, batch=batch), negative=embeddings(2, tokens=7, batch=batch), **film)
+    want = reference_film(theirs, variant, recipe, **film)
+    got = our_film(ours, recipe, batch=batch, **film)
+    assert got.shape == want.shape
+    return relative_error(got, want)
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_film_equals_diffusers(name):
+    recipe = FILMS[name]
+    assert compare(name.split("_")[0], recipe, width=192, height=128, chunks=4) < 1e-5
+
+
+@pytest.mark.parametrize("size", [(128, 192), (128, 64), (320, 64)], ids=str)
+@pytest.mark.parametrize("variant", ["base", "mid", "distilled"])
+def test_sizes(variant, size):
+    recipe = replace(RECIPES[variant], steps=(2,) * RECIPES[variant].stages)
+    assert compare(variant, recipe, width=size[0], height=size[1], chunks=2) < 1e-5
+
+
+def test_size_that_only_base_can_make():
+    """80 x 48: history grids that do not divide by their patches."""
+    assert compare("base", replace(RECIPES["base"], steps=(2,)), width=80, height=48, chunks=4) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(is_amplify_history=True, history_scale_mode="per_head"),
+        dict(is_amplify_history=True, history_scale_mode="scalar"),
+        dict(guidance_cross_attn=False),
+        dict(zero_history_timestep=False),
+        dict(cross_attn_norm=False),
+    ],
+    ids=str,
+)
+def test_architectures(settings):
+    assert compare("distilled", RECIPES["distilled"], settings, width=128, height=64, chunks=4) < 1e-5
+
+
+def test_batch_of_two():
+    assert compare("distilled", RECIPES["distilled"], width=64, height=64, chunks=2, batch=2) < 1e-5
