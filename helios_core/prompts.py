@@ -30,11 +30,12 @@ _SEGMENT = re.compile(
 
 @dataclass(frozen=True)
 class Segment:
-    """From chunk `start` on `prompt` holds (its text, or what a host encoded of it); blend 0 is a cut."""
+    """From chunk `start` on `prompt` holds, as text or as what an encoder made of `text`; blend 0 is a cut."""
 
     start: int
     prompt: Any
     blend: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class PromptSchedule:
         """One line a segment: where it begins and how."""
         return "\n".join(
             f"chunk {s.start} (frame {s.start * CHUNK_FRAMES}, {s.start * CHUNK_FRAMES / fps:.2f} s) "
-            f"{f'blend {s.blend}' if s.blend else 'cut'}: {s.prompt}"
+            f"{f'blend {s.blend}' if s.blend else 'cut'}: {s.text}"
             for s in self.segments
         )
 
@@ -142,7 +143,7 @@ def _parse_segment(entry: str, where: str, fps: float) -> Segment:
         )
     if not prompt.strip():
         raise ValueError(f"{where}: the prompt is empty; write it behind the colon")
-    return Segment(parse_start(start, unit, fps), prompt.strip(), blend)
+    return Segment(parse_start(start, unit, fps), prompt.strip(), blend, text=prompt.strip())
 
 
 def blend_embeddings(mix: tuple[tuple[float, Tensor], ...]) -> Tensor:

@@ -73,13 +73,25 @@ def sample_chunks(
         yield Chunk(index, latents, memory)
 
 
+def plan_chunk(recipe: Recipe, index: int, width: int, height: int) -> list[StageSchedule]:
+    """The schedules of a chunk's stages; width and height are the full size in latents."""
+    plans = []
+    for stage, steps in enumerate(recipe.steps_of(index)):
+        # The released pipelines take the time shift from the size that a stage begins with, before it is enlarged.
+        shrink = 2 ** (recipe.stages - max(stage, 1)) if recipe.stages > 1 else 1
+        tokens = CHUNK_LATENTS * (height // shrink) * (width // shrink) // 4
+        plan = stage_schedule(recipe, stage, steps, tokens)
+        if recipe.stages > 1:  # the pyramid's networks were only ever told whole timesteps
+            plan = replace(plan, timesteps=tuple(float(int(t)) for t in plan.timesteps))
+        plans.append(plan)
+    return plans
+
+
 def _sample_chunk(denoise, memory: HistoryMemory, prompt, recipe: Recipe, index: int, generator):
     b, c, _, h, w = memory.frames.shape
     device = memory.frames.device
     x = coarsest(draw((b, c, CHUNK_LATENTS, h, w), generator, device), recipe.stages)
-    for stage, steps in enumerate(recipe.steps_of(index)):
-        # The released pipelines take the time shift from the size that a stage begins with, before it is enlarged.
-        plan = stage_schedule(recipe, stage, steps, tokens=x[0, 0].numel() // 4)
+    for stage, plan in enumerate(plan_chunk(recipe, index, w, h)):
         if stage:
             x = F.interpolate(x, scale_factor=(1.0, 2.0, 2.0), mode="nearest")
             x = plan.keep * x + plan.noise * block_noise(tuple(x.shape), generator, device)
@@ -91,8 +103,6 @@ def _sample_chunk(denoise, memory: HistoryMemory, prompt, recipe: Recipe, index:
 def _sample_stage(denoise, x: Tensor, plan: StageSchedule, recipe: Recipe, first: Step):
     solver = SOLVERS[recipe.solver](plan.sigmas, x)
     for i, timestep in enumerate(plan.timesteps):
-        if recipe.stages > 1:
-            timestep = float(int(timestep))  # the pyramid's networks were only ever told whole timesteps
         step = replace(first, index=i, sigma=plan.sigmas[i], timestep=timestep)
         flow = torch.zeros_like(x) if recipe.is_zero_init(step.stage, i) else denoise(x, step)
         x, x0 = solver.step(i, x, flow.to(x.dtype))

@@ -18,7 +18,7 @@ STAGES = 3
 
 @dataclass(frozen=True)
 class StageSchedule:
-    """`sigmas` (n + 1,) fall from almost 1 to 0 within the stage; `timesteps` (n,) are what the network is told.
+    """`sigmas` (n + 1,) fall from almost 1 to 0 within the stage, `timesteps` (n,) in the stage's share of 0..1000.
 
     `keep` and `noise` weigh the upsampled latents and the block noise where the stage begins.
     """

@@ -1,0 +1,50 @@
+"""How a film begins."""
+
+from comfy_api.latest import io
+
+from ..helios_core import HistoryMemory
+from ..helios_core.config import SPATIAL_FACTOR
+from .types import CATEGORY, HeliosMemory
+
+
+class HeliosHistoryMemory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HeliosHistoryMemory",
+            display_name="Helios History Memory",
+            category=CATEGORY,
+            description="What a film goes on from. Empty, as here, it begins a text-to-video film of this size.",
+            inputs=[
+                io.Int.Input(
+                    "width",
+                    default=640,
+                    min=64,
+                    max=4096,
+                    step=16,
+                    tooltip="Pixels. Helios was trained at 640x384 only; other sizes drift and jump more. Multiples of "
+                    "64 for Mid and Distilled, of 16 for Base.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=384,
+                    min=64,
+                    max=4096,
+                    step=16,
+                    tooltip="Pixels. Multiples of 64 for Mid and Distilled, of 16 for Base.",
+                ),
+            ],
+            outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, width=None, height=None):
+        for name, size in (("width", width), ("height", height)):
+            if size is not None and size % SPATIAL_FACTOR:
+                near = round(size / 64) * 64
+                return f"{name}={size} does not divide by 16; the nearest that works for every variant is {near}"
+        return True
+
+    @classmethod
+    def execute(cls, width, height) -> io.NodeOutput:
+        return io.NodeOutput(HistoryMemory.empty(width, height))

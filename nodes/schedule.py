@@ -1,0 +1,108 @@
+"""What is said at which chunk."""
+
+from dataclasses import replace
+
+from comfy_api.latest import io
+
+from ..helios_core import FPS, PromptSchedule, Segment, parse_schedule
+from . import host
+from .types import CATEGORY, HeliosSchedule
+
+EXAMPLE = """0: A lighthouse on a rocky coast at dawn, calm sea, wide shot
+4 blend 3: The lighthouse in a storm, waves breaking over the rocks
+8 cut: Inside the tower, the keeper climbs the stairs with a lamp"""
+
+
+class HeliosPromptSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HeliosPromptSchedule",
+            display_name="Helios Prompt Schedule",
+            category=CATEGORY,
+            description="Prompts over time, one line each: start [cut | blend N]: prompt",
+            inputs=[
+                io.Clip.Input("clip", tooltip="UMT5-XXL from CLIPLoader, type wan."),
+                io.String.Input(
+                    "schedule",
+                    multiline=True,
+                    default=EXAMPLE,
+                    tooltip="One line a prompt: its start, how it comes in, a colon, the prompt. The start is a chunk "
+                    "(4), seconds (5.5s) or frames (132f), rounded up to the next chunk of 33 frames. cut changes at "
+                    "once, blend 3 over three chunks. Indented lines continue a prompt, # begins a comment.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=float(FPS),
+                    min=1.0,
+                    max=120.0,
+                    step=1.0,
+                    tooltip="Frames per second that starts in seconds are counted with. Helios was trained at 24.",
+                ),
+            ],
+            outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For Helios Chunk Sampler.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, schedule=None, fps=FPS):
+        if schedule is None or fps is None:  # linked: checked when it runs
+            return True
+        try:
+            parse_schedule(schedule, fps)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, clip, schedule, fps) -> io.NodeOutput:
+        parsed = parse_schedule(schedule, fps)
+        if clip is None:
+            raise ValueError("clip: nothing came from the text encoder; load one with CLIPLoader, type 'wan'.")
+        host.show_text(parsed.describe(fps), cls.hidden.unique_id)
+        return io.NodeOutput(parsed.map(lambda text: clip.encode_from_tokens_scheduled(clip.tokenize(text))))
+
+
+class HeliosPromptSegment(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HeliosPromptSegment",
+            display_name="Helios Prompt Segment",
+            category=CATEGORY,
+            description="Adds one prompt to a schedule, from native CONDITIONING: chain these to build a schedule of "
+            "nodes.",
+            inputs=[
+                io.Conditioning.Input("conditioning", tooltip="The prompt, from CLIP Text Encode."),
+                io.Int.Input(
+                    "start",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="Chunk at which the prompt begins, from 0; a chunk is 33 frames, 1.375 s at 24 FPS.",
+                ),
+                io.Combo.Input(
+                    "transition",
+                    options=["cut", "blend"],
+                    default="cut",
+                    tooltip="cut changes at the start chunk, blend moves the text embeddings there over blend_chunks.",
+                ),
+                io.Int.Input(
+                    "blend_chunks",
+                    default=3,
+                    min=2,
+                    max=1000,
+                    tooltip="Chunks that a blend takes; the first of them still has the old prompt. Unused by cut.",
+                ),
+                HeliosSchedule.Input("schedule", optional=True, tooltip="The segments so far; none for the first."),
+            ],
+            outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For more segments, or the sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, conditioning, start, transition, blend_chunks, schedule=None) -> io.NodeOutput:
+        segment = Segment(start, conditioning, blend_chunks if transition == "blend" else 0)
+        if schedule is None and start:
+            segment = replace(segment, start=start)
+        before = schedule.segments if schedule is not None else ()
+        return io.NodeOutput(PromptSchedule((*before, segment)))
