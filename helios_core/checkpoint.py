@@ -63,7 +63,8 @@ def read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def load_checkpoint(path: str | Path, read=read_safetensors) -> Checkpoint:
     """Read a .safetensors file, an index, or a folder of either (a diffusers pipeline's folder included).
 
-    `read` opens one file, for hosts that map files in their own way. Raises FileNotFoundError or ValueError with the file's name, what was found in it, and what to do.
+    `read` opens one file, for hosts that map files in their own way. Raises FileNotFoundError or ValueError with the
+    file's name, what was found in it, and what to do.
     """
     path = Path(path)
     if path.is_dir() and (path / "transformer").is_dir():
@@ -101,8 +102,9 @@ def infer_config(tensors: dict[str, Tensor], settings: dict, name: str) -> Helio
 
     Only the head size cannot be seen in a shape: without settings it is the 14B's 128.
     """
-    missing = [k for k in ("patch_embedding.weight", "time_embedding.0.weight", "blocks.0.ffn.0.weight")
-               if k not in tensors]
+    missing = [
+        k for k in ("patch_embedding.weight", "time_embedding.0.weight", "blocks.0.ffn.0.weight") if k not in tensors
+    ]
     if missing:
         raise ValueError(
             f"{name}: not a Helios transformer ({missing[0]} is missing; it has {_some(tensors)}). "
@@ -147,7 +149,9 @@ def check_keys(tensors: dict[str, Tensor], config: HeliosConfig, name: str) -> N
     unknown = sorted(k for k in tensors.keys() - expected.keys() if k.rsplit(".", 1)[0] not in layers)
     unknown = [k for k in unknown if k != "scaled_fp8"]
     if missing:
-        raise ValueError(f"{name}: {len(missing)} tensors are missing, for instance {_some(missing)}. Download it anew.")
+        raise ValueError(
+            f"{name}: {len(missing)} tensors are missing, for instance {_some(missing)}. Download it anew."
+        )
     if unknown:
         raise ValueError(f"{name}: {len(unknown)} tensors are not Helios', for instance {_some(unknown)}.")
     for key, want in expected.items():

@@ -31,6 +31,4 @@ def block_noise(shape: tuple[int, ...], generator: torch.Generator, device) -> T
     eye = torch.eye(4, dtype=torch.float64)
     factor = torch.linalg.cholesky((1 + GAMMA + 1e-8) * eye - GAMMA).float()
     blocks = draw((b * c * t * (h // 2) * (w // 2), 4), generator, device) @ factor.T.to(device)
-    return rearrange(
-        blocks, "(b c t h w) (p q) -> b c t (h p) (w q)", b=b, c=c, t=t, h=h // 2, w=w // 2, p=2, q=2
-    )
+    return rearrange(blocks, "(b c t h w) (p q) -> b c t (h p) (w q)", b=b, c=c, t=t, h=h // 2, w=w // 2, p=2, q=2)

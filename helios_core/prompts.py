@@ -116,7 +116,8 @@ def parse_schedule(text: str, fps: float = FPS) -> PromptSchedule:
     if 0 not in lines:
         start = min(lines)
         raise ValueError(
-            f"schedule, line {lines[start]}: the first prompt begins at chunk {start}; one at chunk 0 is needed ('0: ...')"
+            f"schedule, line {lines[start]}: the first prompt begins at chunk {start}; "
+            "one at chunk 0 is needed ('0: ...')"
         )
     return PromptSchedule(tuple(segments))
 
@@ -130,7 +131,9 @@ def _parse_segment(entry: str, where: str, fps: float) -> Segment:
         )
     start, unit, transition, count, prompt = match.group("start", "unit", "transition", "count", "prompt")
     if unit is None and "." in start:
-        raise ValueError(f"{where}: chunk {start} is not a whole number; write '{math.ceil(float(start))}' or '{start}s'")
+        raise ValueError(
+            f"{where}: chunk {start} is not a whole number; write '{math.ceil(float(start))}' or '{start}s'"
+        )
     transition = (transition or "cut").lower()
     if transition == "cut" and count is None:
         blend = 0

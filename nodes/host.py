@@ -251,7 +251,9 @@ def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", 
         convert_in_place(tensors, model.diffusion_model)
     missing, unknown = model.diffusion_model.load_state_dict(tensors, strict=False, assign=True)
     if missing or unknown:
-        raise ValueError(f"{Path(path).name}: could not be loaded; missing {missing[:5]}, not understood {unknown[:5]}.")
+        raise ValueError(
+            f"{Path(path).name}: could not be loaded; missing {missing[:5]}, not understood {unknown[:5]}."
+        )
     model.diffusion_model.requires_grad_(False)
     model.diffusion_model.eval()
     if not mm.is_device_cpu(offload_device):
@@ -264,7 +266,7 @@ def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", 
 def convert_in_place(tensors: dict, model: torch.nn.Module) -> None:
     """Give each tensor its parameter's dtype, one after the other, so that converted files can be let go of."""
     for key, parameter in model.state_dict().items():
-        if key in tensors and not f"{key.removesuffix('.weight')}.comfy_quant" in tensors:
+        if key in tensors and f"{key.removesuffix('.weight')}.comfy_quant" not in tensors:
             tensors[key] = tensors[key].to(parameter.dtype)
 
 
@@ -295,7 +297,9 @@ class ChunkSampler(comfy.samplers.Sampler):
         self.run, self.memory, self.schedule, self.recipe = run, memory, schedule, recipe
         self.chunks, self.noise_device = chunks, noise_device
 
-    def sample(self, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, *args, **kwargs):
+    def sample(
+        self, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, *args, **kwargs
+    ):
         conds = guider.conds["positive"]
         seed = extra_args["seed"]
         total = step_count(self.recipe, self.memory.chunk, self.chunks)

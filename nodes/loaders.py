@@ -56,8 +56,8 @@ class HeliosLoraLoader(io.ComfyNode):
             node_id="HeliosLoraLoader",
             display_name="Helios LoRA Loader",
             category=CATEGORY,
-            description="Applies a LoRA in any spelling of its keys: Wan, diffusers, PEFT, kohya. LoRAs for Wan 2.1 14B "
-            "fit as well. Says how many modules matched; none is an error.",
+            description="Applies a LoRA in any spelling of its keys: Wan, diffusers, PEFT, kohya. LoRAs for Wan 2.1 "
+            "14B fit as well. Says how many modules matched; none is an error.",
             inputs=[
                 io.Model.Input("model", tooltip="A Helios model."),
                 io.Combo.Input(
@@ -71,7 +71,7 @@ class HeliosLoraLoader(io.ComfyNode):
                     min=-100.0,
                     max=100.0,
                     step=0.01,
-                    tooltip="Factor on the LoRA's change of the weights; 0 turns it off, negative values turn it around.",
+                    tooltip="Factor on the LoRA's change of the weights; 0 is off, negative values turn it around.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with the LoRA on it.")],

@@ -24,7 +24,9 @@ class HeliosChunkSampler(io.ComfyNode):
                 HeliosSchedule.Input("schedule", optional=True, tooltip="Prompts over time; or connect positive."),
                 io.Conditioning.Input("positive", optional=True, tooltip="One prompt for the whole film."),
                 io.Conditioning.Input(
-                    "negative", optional=True, tooltip="What to stay away from. Needed by Base and Mid; Distilled has none."
+                    "negative",
+                    optional=True,
+                    tooltip="What to stay away from. Needed by Base and Mid; Distilled has none.",
                 ),
                 HeliosMemory.Input(
                     "memory", optional=True, tooltip="Size of the film and what it goes on from; 640x384 if left open."
@@ -48,7 +50,7 @@ class HeliosChunkSampler(io.ComfyNode):
                 io.String.Input(
                     "steps",
                     default="auto",
-                    tooltip="auto is the recipe: 50 for Base, 20,20,20 for Mid, 2,2,2 for Distilled, one number for each "
+                    tooltip="auto is the recipe: 50 for Base, 20,20,20 for Mid, 2,2,2 for Distilled, a number for each "
                     "pyramid stage. 1,1,1 is the fastest Distilled, with less structure.",
                 ),
                 io.Float.Input(
@@ -57,7 +59,7 @@ class HeliosChunkSampler(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Guidance scale. 0 is the recipe: 5 for Base and Mid, 1 (none, twice as fast) for Distilled.",
+                    tooltip="Guidance scale. 0 is the recipe: 5 for Base and Mid, 1 (none) for Distilled.",
                 ),
                 io.Combo.Input(
                     "solver",
@@ -70,7 +72,7 @@ class HeliosChunkSampler(io.ComfyNode):
                     "amplify_first_chunk",
                     options=["auto", "on", "off"],
                     default="auto",
-                    tooltip="Distilled only: twice the steps in the first chunk, which all others build on. auto is on.",
+                    tooltip="Distilled only: twice the steps in the first chunk, which others build on. auto is on.",
                     extra_dict=ADVANCED,
                 ),
                 io.Boolean.Input(
@@ -84,8 +86,8 @@ class HeliosChunkSampler(io.ComfyNode):
                     "noise_device",
                     options=["cpu", "reference"],
                     default="cpu",
-                    tooltip="cpu: a seed means the same film on every machine. reference: random numbers of the GPU, as "
-                    "the official script draws them.",
+                    tooltip="cpu: a seed means the same film on every machine. reference: random numbers of the GPU, "
+                    "as the official script draws them.",
                     extra_dict=ADVANCED,
                 ),
             ],
@@ -114,17 +116,20 @@ class HeliosChunkSampler(io.ComfyNode):
         memory=None,
     ) -> io.NodeOutput:
         recipe = parse_steps(steps, host.recipe_of(model))
+        amplify = {"auto": recipe.amplify_first_chunk, "on": True, "off": False}[amplify_first_chunk]
         recipe = replace(
             recipe,
             cfg=cfg or recipe.cfg,
             solver=recipe.solver if solver == "auto" else solver,
-            amplify_first_chunk=recipe.amplify_first_chunk if amplify_first_chunk == "auto" else amplify_first_chunk == "on",
+            amplify_first_chunk=amplify,
             skip_first_chunk=skip_first_chunk,
         )
         if (schedule is None) == (positive is None):
             raise ValueError("schedule and positive: connect one of them, a schedule or a single prompt.")
         if recipe.cfg != 1 and negative is None:
-            raise ValueError(f"negative: cfg={recipe.cfg:g} needs a negative prompt (CLIP Text Encode), or set cfg to 1.")
+            raise ValueError(
+                f"negative: cfg={recipe.cfg:g} needs a negative prompt (CLIP Text Encode), or set cfg to 1."
+            )
         memory = memory or HistoryMemory.empty(640, 384)
         check_size(memory.width, memory.height, recipe)
         chunks = chunk_count(length)

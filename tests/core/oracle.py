@@ -40,7 +40,9 @@ def models(seed=0, **changes):
             else:
                 p.mul_(1.5)
     ours = HeliosTransformer(HeliosConfig.from_dict(settings)).eval()
-    ours.load_state_dict({k: v.reshape(ours.state_dict()[k].shape) for k, v in rename_keys(theirs.state_dict()).items()})
+    ours.load_state_dict(
+        {k: v.reshape(ours.state_dict()[k].shape) for k, v in rename_keys(theirs.state_dict()).items()}
+    )
     return theirs, ours
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from oracle import embeddings, models, reference_film, relative_error
 
 from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Segment, sample_chunks
 from helios_core.denoise import ModelDenoiser
+from oracle import embeddings, models, reference_film, relative_error
 
 FILMS = {
     "base": replace(RECIPES["base"], steps=(6,)),
@@ -26,9 +26,7 @@ FILMS = {
 def our_film(model, recipe, *, width, height, chunks, seed, positive, negative=None, batch=1):
     memory = HistoryMemory.empty(width, height, batch=batch)
     schedule = PromptSchedule((Segment(0, positive),))
-    records = sample_chunks(
-        ModelDenoiser(model, recipe, negative), memory, schedule, recipe, chunks=chunks, seed=seed
-    )
+    records = sample_chunks(ModelDenoiser(model, recipe, negative), memory, schedule, recipe, chunks=chunks, seed=seed)
     return torch.cat([r.latents for r in records if isinstance(r, Chunk)], dim=2)
 
 

@@ -1,0 +1,23 @@
+# make test   everything, in an environment of its own; host tests where there is a ComfyUI
+# make bench  our transformer against diffusers'
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Where host tests look too: $COMFYUI_PATH, the ComfyUI that this pack lies in, ~/ComfyUI.
+COMFYUI := $(firstword $(wildcard $(addsuffix /main.py,$(COMFYUI_PATH) ../.. $(HOME)/ComfyUI)))
+
+.PHONY: test bench setup
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+bench: setup
+	PYTHONPATH=. $(BIN)/python benchmarks/forward.py
+
+setup:
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r tests/requirements.txt \
+		$(if $(COMFYUI),-r $(dir $(COMFYUI))requirements.txt)
