@@ -57,3 +57,13 @@ def rope_split(head_dim: int) -> tuple[int, int, int]:
     """Wan's split of a head's channels over time, height and width: 128 -> (44, 42, 42)."""
     side = 2 * (head_dim // 6)
     return head_dim - 2 * side, side, side
+
+
+def check_size(width: int, height: int, multiple: int, why: str) -> None:
+    """Raise ValueError, naming the nearest size that works, unless width and height (pixels) divide by `multiple`."""
+    if width < multiple or height < multiple or width % multiple or height % multiple:
+        near = [max(multiple, multiple * ((2 * size + multiple) // (2 * multiple))) for size in (width, height)]
+        raise ValueError(
+            f"width={width}, height={height}: multiples of {multiple} are needed for {why}; "
+            f"the nearest that works is {near[0]}x{near[1]}"
+        )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .config import HISTORY_LATENTS, SPATIAL_FACTOR
+from .config import HISTORY_LATENTS, SPATIAL_FACTOR, check_size
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class HistoryMemory:
 
     @classmethod
     def empty(cls, width: int, height: int, batch: int = 1, channels: int = 16) -> "HistoryMemory":
-        """The beginning of a text-to-video film of width x height pixels."""
+        """The beginning of a text-to-video film of width x height pixels, multiples of 16."""
+        check_size(width, height, 16, "Helios' patches")
         size = height // SPATIAL_FACTOR, width // SPATIAL_FACTOR
         return cls(torch.zeros(batch, channels, HISTORY_LATENTS, *size))
 

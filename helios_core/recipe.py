@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from .config import check_size
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -38,6 +40,10 @@ class Recipe:
     def multiple(self) -> int:
         """Width and height in pixels must divide by this: 16 to be cut into patches, 64 through the pyramid."""
         return 16 * 2 ** (self.stages - 1)
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise ValueError unless a film of width x height pixels can be made."""
+        check_size(width, height, self.multiple, "its pyramid stages" if self.stages > 1 else "its patches")
 
     def steps_of(self, chunk: int) -> tuple[int, ...]:
         """Steps of each stage in a chunk."""

@@ -65,7 +65,7 @@ def sample_chunks(
     numbers come from a generator on `noise_device`: with a CPU's, a seed means the same film on every machine.
     Raises ValueError for a size that does not divide, FloatingPointError where latents are no longer finite.
     """
-    check_size(memory.width, memory.height, recipe)
+    recipe.check_size(memory.width, memory.height)
     generator = memory.generator(seed, noise_device)
     for index in range(memory.chunk, memory.chunk + chunks):
         latents = yield from _sample_chunk(denoise, memory, schedule.at(index), recipe, index, generator)
@@ -113,18 +113,6 @@ def _sample_stage(denoise, x: Tensor, plan: StageSchedule, recipe: Recipe, first
             )
         yield replace(step, x0=x0)
     return x
-
-
-def check_size(width: int, height: int, recipe: Recipe) -> None:
-    """Raise ValueError unless width and height (pixels) divide as the recipe needs; names the nearest that do."""
-    m = recipe.multiple
-    if width % m or height % m or width < m or height < m:
-        near = [max(m, m * ((2 * size + m) // (2 * m))) for size in (width, height)]
-        why = "its three pyramid stages" if recipe.stages > 1 else "its patches"
-        raise ValueError(
-            f"width={width}, height={height}: this model needs multiples of {m} for {why}; "
-            f"the nearest that works is {near[0]}x{near[1]}"
-        )
 
 
 def film_length(chunks: int) -> str:

@@ -75,6 +75,7 @@ class HeliosLoraLoader(io.ComfyNode):
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with the LoRA on it.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod

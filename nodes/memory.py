@@ -3,7 +3,6 @@
 from comfy_api.latest import io
 
 from ..helios_core import HistoryMemory
-from ..helios_core.config import SPATIAL_FACTOR
 from .types import CATEGORY, HeliosMemory
 
 
@@ -36,14 +35,6 @@ class HeliosHistoryMemory(io.ComfyNode):
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
         )
-
-    @classmethod
-    def validate_inputs(cls, width=None, height=None):
-        for name, size in (("width", width), ("height", height)):
-            if size is not None and size % SPATIAL_FACTOR:
-                near = round(size / 64) * 64
-                return f"{name}={size} does not divide by 16; the nearest that works for every variant is {near}"
-        return True
 
     @classmethod
     def execute(cls, width, height) -> io.NodeOutput:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..helios_core import CHUNK_FRAMES, FPS, HistoryMemory, PromptSchedule, Segment, chunk_count, parse_steps
-from ..helios_core.sampler import check_size, film_length
+from ..helios_core.sampler import film_length
 from . import host
 from .types import ADVANCED, CATEGORY, HeliosMemory, HeliosSchedule
 
@@ -131,7 +131,7 @@ class HeliosChunkSampler(io.ComfyNode):
                 f"negative: cfg={recipe.cfg:g} needs a negative prompt (CLIP Text Encode), or set cfg to 1."
             )
         memory = memory or HistoryMemory.empty(640, 384)
-        check_size(memory.width, memory.height, recipe)
+        recipe.check_size(memory.width, memory.height)
         chunks = chunk_count(length)
         host.show_text(f"length={length}: {film_length(chunks)}", cls.hidden.unique_id)
         latents, memory = host.sample(

@@ -1,7 +1,5 @@
 """What is said at which chunk."""
 
-from dataclasses import replace
-
 from comfy_api.latest import io
 
 from ..helios_core import FPS, PromptSchedule, Segment, parse_schedule
@@ -45,11 +43,11 @@ class HeliosPromptSchedule(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, schedule=None, fps=FPS):
-        if schedule is None or fps is None:  # linked: checked when it runs
+    def validate_inputs(cls, schedule=None):
+        if schedule is None:  # linked: checked when it runs
             return True
         try:
-            parse_schedule(schedule, fps)
+            parse_schedule(schedule)
         except ValueError as error:
             return str(error)
         return True
@@ -102,7 +100,5 @@ class HeliosPromptSegment(io.ComfyNode):
     @classmethod
     def execute(cls, conditioning, start, transition, blend_chunks, schedule=None) -> io.NodeOutput:
         segment = Segment(start, conditioning, blend_chunks if transition == "blend" else 0)
-        if schedule is None and start:
-            segment = replace(segment, start=start)
         before = schedule.segments if schedule is not None else ()
         return io.NodeOutput(PromptSchedule((*before, segment)))

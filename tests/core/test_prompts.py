@@ -15,6 +15,12 @@ from oracle import embeddings, relative_error
 settings.register_profile("core", deadline=None, max_examples=150, derandomize=True)
 settings.load_profile("core")
 
+
+def said(start, prompt, blend=0):
+    """A segment as the text form gives it."""
+    return Segment(start, prompt, blend, text=prompt)
+
+
 words = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), min_size=1, max_size=20)
 words = words.map(str.strip).filter(bool)
 continued = words.filter(lambda line: not line.startswith("#"))
@@ -41,7 +47,7 @@ def schedules(draw):
         indent = draw(st.sampled_from(["  ", "\t", "    "]))
         text += f"{draw(starts(chunk))}{form}:{draw(st.sampled_from(['', ' ']))}" + f"\n{indent}".join(lines) + "\n"
         text += draw(between)
-        segments.append(Segment(chunk, "\n".join(lines), blend))
+        segments.append(said(chunk, "\n".join(lines), blend))
     return text, tuple(sorted(segments, key=lambda s: s.start))
 
 
@@ -154,8 +160,8 @@ def test_no_start_is_before_what_was_asked(frame, fps):
 def test_continuation_lines_comments_and_colons():
     text = "0: a lighthouse: dawn\n# note\n   calm sea\n\n\twide shot\n3 blend 2 :the storm"
     assert parse_schedule(text).segments == (
-        Segment(0, "a lighthouse: dawn\ncalm sea\nwide shot"),
-        Segment(3, "the storm", 2),
+        said(0, "a lighthouse: dawn\ncalm sea\nwide shot"),
+        said(3, "the storm", 2),
     )
 
 
@@ -217,7 +223,7 @@ def test_a_blend_cut_short_by_another():
 
 
 def test_one_prompt_is_handed_on_as_it_is():
-    text = embeddings(1, length=8)
+    text = embeddings(1, length=8, tokens=8)
     assert torch.equal(blend_embeddings(((1.0, text),)), text)
 
 
@@ -235,7 +241,10 @@ def test_map_changes_prompts_alone(case):
     _, segments = case
     assume(len(segments) > 1)
     schedule = PromptSchedule(segments)
-    assert schedule.map(str.upper).segments == tuple(Segment(s.start, s.prompt.upper(), s.blend) for s in segments)
+    mapped = schedule.map(str.upper)
+    assert [s.prompt for s in mapped.segments] == [s.prompt.upper() for s in segments]
+    assert [(s.start, s.blend, s.text) for s in mapped.segments] == [(s.start, s.blend, s.text) for s in segments]
+    assert mapped.describe() == schedule.describe()
     assert schedule.segments == segments
 
 

@@ -1,0 +1,200 @@
+"""Nodes for tests only: they bring tensors in and out of a running server."""
+
+import json
+import os
+import threading
+import time
+import types
+import zlib
+
+import comfy.sd
+import comfy.utils
+import folder_paths
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+
+def _end_with(parent):
+    """No server outlives the test run that started it, however that ended."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+class _Node:
+    CATEGORY = "test"
+    FUNCTION = "run"
+
+    @classmethod
+    def IS_CHANGED(cls, **inputs):
+        return float("nan")  # the files may have changed
+
+
+class ConditioningFromFile(_Node):
+    """The tensor `cond` (1, L, C) of a safetensors file."""
+
+    RETURN_TYPES = ("CONDITIONING",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"path": ("STRING", {})}}
+
+    def run(self, path):
+        return ([[load_file(path)["cond"], {}]],)
+
+
+class SaveConditioning(_Node):
+    """The opposite; of a conditioning with several entries, the first."""
+
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"conditioning": ("CONDITIONING",), "path": ("STRING", {})}}
+
+    def run(self, conditioning, path):
+        save_file({"cond": conditioning[0][0].contiguous()}, path)
+        return {"ui": {"text": [path]}}
+
+
+class SaveLatent(_Node):
+    """Writes a latent's tensors to a safetensors file, all else that it holds to the file's metadata."""
+
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"samples": ("LATENT",), "path": ("STRING", {})}}
+
+    def run(self, samples, path):
+        tensors = {key: value.contiguous() for key, value in samples.items() if torch.is_tensor(value)}
+        rest = {key: json.dumps(value) for key, value in samples.items() if not torch.is_tensor(value)}
+        save_file(tensors, path, metadata=rest)
+        return {"ui": {"text": [path]}}
+
+
+class LoadLatent(_Node):
+    """What SaveLatent wrote."""
+
+    RETURN_TYPES = ("LATENT",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"path": ("STRING", {})}}
+
+    def run(self, path):
+        with safe_open(path, "pt") as file:
+            rest = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+        return ({**load_file(path), **rest},)
+
+
+class ImagesInfo(_Node):
+    """Writes the images to an .npy file; shape, mean and path come back as one line of JSON."""
+
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"images": ("IMAGE",)}, "optional": {"path": ("STRING", {"default": ""})}}
+
+    def run(self, images, path=""):
+        path = path or os.path.join(folder_paths.get_output_directory(), f"images-{time.time_ns()}.npy")
+        np.save(path, images.cpu().float().numpy())
+        info = {"shape": list(images.shape), "mean": images.float().mean().item(), "path": path}
+        return {"ui": {"text": [json.dumps(info)]}}
+
+
+class Steps(_Node):
+    """Takes its time, with a progress bar and, if wanted, a preview at every step."""
+
+    RETURN_TYPES = ("LATENT",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "samples": ("LATENT",),
+                "steps": ("INT", {"default": 4, "min": 1}),
+                "seconds": ("FLOAT", {"default": 0.1, "step": 0.01}),
+                "preview": ("BOOLEAN", {}),
+            }
+        }
+
+    def run(self, samples, steps, seconds, preview):
+        progress = comfy.utils.ProgressBar(steps)
+        for step in range(steps):
+            time.sleep(seconds)
+            image = Image.new("RGB", (32, 32), (255 * step // steps, 0, 0)) if preview else None
+            progress.update_absolute(step + 1, steps, image and ("JPEG", image, 512))
+        return (samples,)
+
+
+class _TinyTokenizer:
+    """Words are tokens; like UMT5's, it ends with an end token and pads to 512."""
+
+    def __init__(self, embedding_directory=None, tokenizer_data=None):
+        pass
+
+    def tokenize_with_weights(self, text, return_word_ids=False, **options):
+        ids = [2 + zlib.crc32(word.encode()) % 2**24 for word in text.split()] + [1]
+        return {"tiny": [[(token, 1.0) for token in ids + [0] * (512 - len(ids))]]}
+
+    def state_dict(self):
+        return {}
+
+
+class _TinyTextModel(torch.nn.Module):
+    """Every token at every place has its own random embedding, the padding has zeros."""
+
+    dtypes = {torch.float32}
+
+    def __init__(self, width, dtype=None, device=None, model_options=None):
+        super().__init__()
+        self.width = width
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def set_clip_options(self, options):
+        pass
+
+    def reset_clip_options(self):
+        pass
+
+    def encode_token_weights(self, tokens):
+        ids = [token for token, _ in tokens["tiny"][0]]
+        cond = torch.zeros(1, len(ids), self.width)
+        for place, token in enumerate(ids):
+            if token:
+                generator = torch.Generator().manual_seed(token * 512 + place)
+                cond[0, place] = torch.randn(self.width, generator=generator)
+        return cond * self.scale.float().cpu(), None
+
+
+class TinyCLIPLoader:
+    """ComfyUI's CLIP object around a text encoder without weights; its output is (1, 512, width)."""
+
+    CATEGORY = "test"
+    FUNCTION = "run"
+    RETURN_TYPES = ("CLIP",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"width": ("INT", {"default": 64, "min": 1, "max": 8192})}}
+
+    def run(self, width):
+        target = types.SimpleNamespace(params={"width": width}, clip=_TinyTextModel, tokenizer=_TinyTokenizer)
+        return (comfy.sd.CLIP(target),)
+
+
+NODE_CLASS_MAPPINGS = {
+    "Test" + node.__name__: node
+    for node in (ConditioningFromFile, SaveConditioning, SaveLatent, LoadLatent, ImagesInfo, Steps, TinyCLIPLoader)
+}
