@@ -84,6 +84,16 @@ def load_checkpoint(path: str | Path, read=read_safetensors) -> Checkpoint:
     return Checkpoint(config, tensors, find_variant(path, metadata), files, metadata)
 
 
+def convert_tensors(tensors: dict[str, Tensor], model: torch.nn.Module, device=None) -> None:
+    """Give each tensor its parameter's dtype, in place and one after the other, so that files can be let go of.
+
+    Quantized layers, known by their `X.comfy_quant`, are left as they are.
+    """
+    for key, parameter in model.state_dict().items():
+        if key in tensors and f"{key.removesuffix('.weight')}.comfy_quant" not in tensors:
+            tensors[key] = tensors[key].to(device, parameter.dtype)
+
+
 def rename_keys(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Strip known prefixes and translate every layout to this model's names; quantization scales come along."""
     return {key: t for k, t in tensors.items() if not UNUSED.search(key := rename_key(k))}

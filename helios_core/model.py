@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from .checkpoint import Checkpoint, convert_tensors
 from .config import CHUNK_LATENTS, HISTORY, HISTORY_LATENTS, HeliosConfig
 from .layers import Block, Head, sdpa
 from .rope import pad_to_multiple, pool_table, rope_table
@@ -74,6 +75,15 @@ class HeliosTransformer(nn.Module):
         self.time_projection = nn.Sequential(nn.SiLU(), linear(dim, 6 * dim))
         self.blocks = nn.ModuleList(Block(config, ops, device, dtype) for _ in range(config.num_layers))
         self.head = Head(config, ops, device, dtype)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, device="cpu", dtype=torch.bfloat16) -> "HeliosTransformer":
+        """A model for inference with the tensors of `load_checkpoint`, which it takes out of the checkpoint."""
+        model = cls(checkpoint.config, device="meta", dtype=dtype)
+        convert_tensors(checkpoint.tensors, model, device)
+        model.load_state_dict(checkpoint.tensors, assign=True)
+        checkpoint.tensors.clear()
+        return model.eval().requires_grad_(False)
 
     def forward(self, x: Tensor, timestep: Tensor, text: Text, history: History, attention=sdpa) -> Tensor:
         """Predict the flow of a noisy chunk.

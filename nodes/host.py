@@ -38,7 +38,7 @@ from ..helios_core import (
     sample_chunks,
     step_count,
 )
-from ..helios_core.checkpoint import rename_key
+from ..helios_core.checkpoint import convert_tensors, rename_key
 from ..helios_core.config import CHUNK_FRAMES, CHUNK_LATENTS
 from ..helios_core.guidance import cfg_zero_star
 from ..helios_core.lora import rename_lora
@@ -248,7 +248,7 @@ def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", 
     dynamic = not disable_dynamic and getattr(comfy.model_patcher, "CoreModelPatcher", None)
     patcher = (dynamic or comfy.model_patcher.ModelPatcher)(model, load_device, offload_device)
     if not getattr(patcher, "is_dynamic", bool)():
-        convert_in_place(tensors, model.diffusion_model)
+        convert_tensors(tensors, model.diffusion_model)
     missing, unknown = model.diffusion_model.load_state_dict(tensors, strict=False, assign=True)
     if missing or unknown:
         raise ValueError(
@@ -256,18 +256,13 @@ def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", 
         )
     model.diffusion_model.requires_grad_(False)
     model.diffusion_model.eval()
+    model.device = torch.device("cpu")  # where the weights are now; "meta" is over
     if not mm.is_device_cpu(offload_device):
         model.to(offload_device)
+        model.device = offload_device
     patcher.cached_patcher_init = (load_model, (path, variant, weight_dtype))
     log.info("Helios %s loaded from %s, weights %s, computed in %s", variant, path, dtype, model.get_dtype_inference())
     return patcher
-
-
-def convert_in_place(tensors: dict, model: torch.nn.Module) -> None:
-    """Give each tensor its parameter's dtype, one after the other, so that converted files can be let go of."""
-    for key, parameter in model.state_dict().items():
-        if key in tensors and f"{key.removesuffix('.weight')}.comfy_quant" not in tensors:
-            tensors[key] = tensors[key].to(parameter.dtype)
 
 
 def choose_variant(asked: str, found: str | None, name: str) -> str:
