@@ -35,6 +35,12 @@ RENAMES = [
     (r"^proj_out\.", "head.head."),
     (r"(\.modulation|\.history_key_scale)$", r"\1.weight"),
 ]
+# Tensors that the architecture is read from.
+_TELLING = [
+    f"{name}.weight"
+    for name in ("patch_embedding", "time_embedding.0", "text_embedding.0", "blocks.0.ffn.0", "head.head")
+]
+_PACKED = (torch.uint8, torch.int8)  # some quantizations keep two weights in a byte
 # Kept in old configurations of the reference, never read by it.
 UNUSED = re.compile(r"\.norm_added_q\.|\.to_out\.1\.")
 
@@ -67,19 +73,13 @@ def load_checkpoint(path: str | Path, read=read_safetensors) -> Checkpoint:
     file's name, what was found in it, and what to do.
     """
     path = Path(path)
-    if path.is_dir() and (path / "transformer").is_dir():
-        folder = path / "transformer"
-    else:
-        folder = path if path.is_dir() else path.parent
-    files = _weight_files(path if path.is_file() else folder)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file or folder")
+    pipeline = path / "transformer"
+    files = _weight_files(pipeline if pipeline.is_dir() else path)
     tensors, metadata = _read(files, read)
     tensors = rename_keys(tensors)
-    settings = _settings(folder if path.is_dir() or path.name.endswith(".json") else None, metadata)
-    if settings.get("_class_name", "HeliosTransformer3DModel") != "HeliosTransformer3DModel":
-        raise ValueError(
-            f"{path.name}: its config.json describes a {settings['_class_name']}; a HeliosTransformer3DModel is needed"
-        )
-    config = infer_config(tensors, settings, path.name)
+    config = infer_config(tensors, _settings(path, files[0].parent, metadata), path.name)
     check_keys(tensors, config, path.name)
     return Checkpoint(config, tensors, find_variant(path, metadata), files, metadata)
 
@@ -112,21 +112,25 @@ def infer_config(tensors: dict[str, Tensor], settings: dict, name: str) -> Helio
 
     Only the head size cannot be seen in a shape: without settings it is the 14B's 128.
     """
-    missing = [
-        k for k in ("patch_embedding.weight", "time_embedding.0.weight", "blocks.0.ffn.0.weight") if k not in tensors
-    ]
+    missing = [k for k in _TELLING if k not in tensors]
     if missing:
         raise ValueError(
-            f"{name}: not a Helios transformer ({missing[0]} is missing; it has {_some(tensors)}). "
-            "Choose the transformer of a Helios checkpoint."
+            f"{name}: not a whole Helios transformer ({_some(missing)} missing; it has {_some(tensors)}). "
+            "Choose the transformer of a Helios checkpoint, or download it anew."
         )
     if "patch_long.weight" not in tensors:
         raise ValueError(
             f"{name}: a Wan model without Helios' history patches (patch_long.weight is missing). "
             "Load it with ComfyUI's own Load Diffusion Model, or choose a Helios checkpoint here."
         )
+    if tensors["patch_embedding.weight"].ndim != 5:
+        raise ValueError(f"{name}: patch_embedding.weight is no 3-D convolution. Choose a Helios checkpoint.")
+    if (kind := settings.get("_class_name", "HeliosTransformer3DModel")) != "HeliosTransformer3DModel":
+        raise ValueError(f"{name}: its config.json describes a {kind}; a HeliosTransformer3DModel is needed")
     dim, channels, *patch = tensors["patch_embedding.weight"].shape
     head_dim = settings.get("attention_head_dim", 128 if dim % 128 == 0 else dim)
+    if type(head_dim) is not int or head_dim < 6 or dim % head_dim:
+        raise ValueError(f"{name}: attention_head_dim={head_dim!r} in its configuration, weights {dim} wide.")
     amplify = tensors.get("blocks.0.self_attn.history_key_scale.weight")
     inferred = {
         "patch_size": tuple(patch),
@@ -143,7 +147,10 @@ def infer_config(tensors: dict[str, Tensor], settings: dict, name: str) -> Helio
         "is_amplify_history": amplify is not None,
         "history_scale_mode": "scalar" if amplify is not None and amplify.numel() == 1 else "per_head",
     }
-    return HeliosConfig.from_dict({**inferred, **settings})
+    try:
+        return HeliosConfig.from_dict({**inferred, **settings})
+    except ValueError as error:
+        raise ValueError(f"{name}: its configuration cannot be used ({error})") from error
 
 
 def check_keys(tensors: dict[str, Tensor], config: HeliosConfig, name: str) -> None:
@@ -156,35 +163,44 @@ def check_keys(tensors: dict[str, Tensor], config: HeliosConfig, name: str) -> N
     expected = HeliosTransformer(config, device="meta").state_dict()
     layers = {k.rsplit(".", 1)[0] for k in expected}
     missing = sorted(expected.keys() - tensors.keys())
-    unknown = sorted(k for k in tensors.keys() - expected.keys() if k.rsplit(".", 1)[0] not in layers)
-    unknown = [k for k in unknown if k != "scaled_fp8"]
+    unknown = sorted(
+        k
+        for k in tensors.keys() - expected.keys() - {"scaled_fp8"}
+        if k.rsplit(".", 1)[0] not in layers or not re.search(r"scale|quant", k.rsplit(".", 1)[1])
+    )
     if missing:
         raise ValueError(
-            f"{name}: {len(missing)} tensors are missing, for instance {_some(missing)}. Download it anew."
+            f"{name}: {len(missing)} tensors are missing ({_some(missing)}). Download it anew; "
+            "if it has a config.json, that must be its own."
         )
     if unknown:
-        raise ValueError(f"{name}: {len(unknown)} tensors are not Helios', for instance {_some(unknown)}.")
+        raise ValueError(f"{name}: {len(unknown)} tensors are not Helios' ({_some(unknown)}).")
     for key, want in expected.items():
         got = tensors[key]
-        packed = got.dtype in (torch.uint8, torch.int8)  # some quantizations store two weights in a byte
-        if got.shape != want.shape and not (packed or _is_table(key) and got.numel() == want.numel()):
-            raise ValueError(f"{name}: {key} has shape {tuple(got.shape)}, its architecture needs {tuple(want.shape)}.")
-        if _is_table(key):
+        if _is_table(key) and got.numel() == want.numel():
             tensors[key] = got.reshape(want.shape)
+        elif got.shape != want.shape and got.dtype not in _PACKED:
+            raise ValueError(f"{name}: {key} has shape {tuple(got.shape)}, its architecture needs {tuple(want.shape)}.")
 
 
 def find_variant(path: Path, metadata: dict[str, str]) -> str | None:
-    """base, mid or distilled, from metadata, model_index.json or the name of file or folder."""
-    texts = [metadata.get("helios_variant", ""), metadata.get("modelspec.title", "")]
+    """base, mid or distilled: from metadata, else model_index.json, else the name of file or folder."""
     folder = path if path.is_dir() else path.parent
-    for index in (folder / "model_index.json", folder.parent / "model_index.json"):
-        if index.is_file() and (path.is_dir() or path.parent.name == "transformer"):
-            pipeline = _json(index)
-            if pipeline.get("is_distilled"):
-                return "distilled"
-            if pipeline.get("_class_name") in ("HeliosPipeline", "HeliosPyramidPipeline"):
-                return "base" if pipeline["_class_name"] == "HeliosPipeline" else "mid"
-    texts += [path.stem if path.is_file() else path.name, path.parent.name]
+    parent = folder.parent if folder.name == "transformer" else folder
+    index = parent / "model_index.json"
+    pipeline = _json(index) if index.is_file() and (path.is_dir() or folder is not parent) else {}
+    by_class = {
+        "HeliosPipeline": "base",
+        "HeliosPyramidPipeline": "distilled" if pipeline.get("is_distilled") else "mid",
+    }
+    texts = [
+        metadata.get("helios_variant", ""),
+        metadata.get("modelspec.title", ""),
+        by_class.get(pipeline.get("_class_name"), ""),
+        path.name.removesuffix(".safetensors"),
+        folder.name,
+        parent.name,
+    ]
     for text in texts:
         found = {v for v in ("base", "mid", "distilled") if re.search(rf"(?<![a-z]){v}(?![a-z])", text.lower())}
         if len(found) == 1:
@@ -197,30 +213,33 @@ def _is_table(key: str) -> bool:
 
 
 def _weight_files(path: Path) -> list[Path]:
-    if path.is_file() and not path.name.endswith(".index.json"):
-        return [path]
-    folder = path if path.is_dir() else path.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{path}: there is no such file or folder")
-    indices = [path] if path.is_file() else sorted(folder.glob("*.safetensors.index.json"))
-    if indices:
-        names = sorted(set(_json(indices[0]).get("weight_map", {}).values()))
-        # A name that climbs out of the folder is nobody's shard.
-        files = [folder / Path(n).name for n in names]
-        absent = [f.name for f in files if not f.is_file()]
-        if absent or not files:
-            raise FileNotFoundError(
-                f"{indices[0].name}: {len(absent)} of {len(files)} shards are not in {folder}: {_some(absent)}. "
-                "Download them into the same folder."
-            )
-        return files
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise FileNotFoundError(f"{folder}: no .safetensors file in this folder")
-    if len(files) > 1:
+    """The files of a file, an index or a folder."""
+    if path.is_dir():
+        indices, files = sorted(path.glob("*.safetensors.index.json")), sorted(path.glob("*.safetensors"))
+        if indices:
+            return _shards(indices[0])
+        if len(files) == 1:
+            return files
+        if not files:
+            raise FileNotFoundError(f"{path}: no .safetensors file in this folder")
         raise ValueError(
-            f"{folder.name}: {len(files)} .safetensors files and no index ({_some([f.name for f in files])}). "
+            f"{path.name}: {len(files)} .safetensors files and no index ({_some([f.name for f in files])}). "
             "Choose one of them, or add its model.safetensors.index.json."
+        )
+    return _shards(path) if path.name.endswith(".index.json") else [path]
+
+
+def _shards(index: Path) -> list[Path]:
+    names = _json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(n, str) for n in names.values()):
+        raise ValueError(f"{index.name}: no weight_map in this index. Download it anew.")
+    # A name that climbs out of the folder is nobody's shard.
+    files = [index.parent / Path(n).name for n in sorted(set(names.values()))]
+    absent = [f.name for f in files if not f.is_file()]
+    if absent:
+        raise FileNotFoundError(
+            f"{index.name}: {len(absent)} of {len(files)} shards are not in {index.parent}: {_some(absent)}. "
+            "Download them into the same folder."
         )
     return files
 
@@ -242,19 +261,26 @@ def _read(files: list[Path], read) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def _settings(folder: Path | None, metadata: dict[str, str]) -> dict:
+def _settings(path: Path, folder: Path, metadata: dict[str, str]) -> dict:
     if "config" in metadata:
-        return json.loads(metadata["config"])
-    if folder is not None and (folder / "config.json").is_file():
-        return _json(folder / "config.json")
-    return {}
+        return _object(metadata["config"], f"{path.name}, metadata 'config'")
+    # Beside a single file in a folder of many a config.json may be anybody's.
+    shared = path.is_file() and path.suffix == ".safetensors"
+    return _json(folder / "config.json") if not shared and (folder / "config.json").is_file() else {}
 
 
 def _json(path: Path) -> dict:
+    return _object(path.read_text(encoding="utf-8", errors="replace"), str(path))
+
+
+def _object(text: str, where: str) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error}). Download it anew.") from error
+        raise ValueError(f"{where}: not valid JSON ({error}). Download it anew.") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: a JSON object is needed, not {type(value).__name__}. Download it anew.")
+    return value
 
 
 def _some(names) -> str:

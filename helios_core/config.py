@@ -33,6 +33,10 @@ class HeliosConfig:
     history_scale_mode: str = "per_head"  # ... one for each head, or "scalar" for all
 
     def __post_init__(self):
+        if min(self.num_attention_heads, self.num_layers, self.ffn_dim, self.text_dim, self.freq_dim) < 1:
+            raise ValueError("heads, layers and widths must be 1 or more")
+        if len(self.patch_size) != 3 or len(self.rope_dim) != 3:
+            raise ValueError("patch_size and rope_dim have three numbers each: time, height, width")
         if sum(self.rope_dim) != self.attention_head_dim or any(d % 2 for d in self.rope_dim):
             raise ValueError(
                 f"rope_dim={self.rope_dim}: three even numbers that add up to attention_head_dim="
@@ -48,9 +52,19 @@ class HeliosConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> "HeliosConfig":
-        """From a `config.json` as diffusers writes it; what this class does not know is left out."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+        """From a `config.json` as diffusers writes it; what this class does not know is left out.
+
+        Raises ValueError for a value of another kind than the default's.
+        """
+        kept = {}
+        for f in fields(cls):
+            if f.name in values:
+                value, kind = values[f.name], type(f.default)
+                value = tuple(value) if isinstance(value, list) else value
+                if type(value) is not kind and not (kind is float and type(value) is int):
+                    raise ValueError(f"{f.name}={value!r}: a value like {f.default!r} is needed")
+                kept[f.name] = value
+        return cls(**kept)
 
 
 def rope_split(head_dim: int) -> tuple[int, int, int]:

@@ -45,7 +45,7 @@ class HistoryMemory:
     def generator(self, seed: int, device: str = "cpu") -> torch.Generator:
         """The film's own random stream where seed and device are its own, else a new one."""
         generator = torch.Generator(device)
-        if self.rng_state is not None and (seed, device) == (self.seed, self.noise_device):
+        if self.rng_state is not None and (seed, generator.device.type) == (self.seed, self.noise_device):
             generator.set_state(self.rng_state.cpu())
             return generator
         return generator.manual_seed(seed)

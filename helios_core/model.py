@@ -31,9 +31,12 @@ class History:
             self._tables[grid] = torch.cat([self._table, self._rope_of_chunk(grid, self._table.device)], dim=1)
         return self._tables[grid]
 
-    def repeat(self, batch: int) -> Tensor:
-        """Tokens for a larger batch: conditioned and unconditioned halves share one history."""
-        return self.tokens.repeat(batch // self.tokens.shape[0], 1, 1)
+    def tokens_for(self, batch: int) -> Tensor:
+        """Tokens for a larger batch: conditioned and unconditioned parts share one history."""
+        times, rest = divmod(batch, self.tokens.shape[0])
+        if rest:
+            raise ValueError(f"a batch of {batch} does not divide by the history's {self.tokens.shape[0]}")
+        return self.tokens.repeat(times, 1, 1)
 
 
 class Text:
@@ -91,7 +94,7 @@ class HeliosTransformer(nn.Module):
         x (B, C, T, H, W) at the size of its pyramid stage, timestep (B,) in 0..1000. `attention` is a function
         (q, k, v, heads) -> out on (B, tokens, heads * D). Returns (B, C, T, H, W), in x's dtype.
         """
-        past = history.repeat(x.shape[0])  # (B, P, D)
+        past = history.tokens_for(x.shape[0])  # (B, P, D)
         tokens = self.patch_embedding(x.float()).to(x.dtype)  # (B, D, t, h, w)
         grid = tuple(tokens.shape[2:])
         rope = history.rope(grid)
@@ -163,5 +166,7 @@ class HeliosTransformer(nn.Module):
         The keys and values of all blocks take 4 * layers * B * T * D bytes at 16 bits (420 MB for one prompt of
         the 14B); without them every step computes them anew.
         """
+        if context.shape[-1] != self.config.text_dim:
+            raise ValueError(f"text embeddings are {context.shape[-1]} wide, this model needs {self.config.text_dim}")
         tokens = self.text_embedding(context)
         return Text(tokens, [b.cross_attn.keys_values(tokens) for b in self.blocks] if keep_keys_values else None)

@@ -13,6 +13,7 @@ linspace(0, 1, N), so that the first of them still has the old one (as in the re
 
 import math
 import re
+import textwrap
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +22,9 @@ from torch import Tensor
 
 from .config import CHUNK_FRAMES, FPS
 
-_SEGMENT = re.compile(
-    r"^(?P<start>\d+(?:\.\d+)?)\s*(?P<unit>s|f)?"
-    r"(?:\s+(?P<transition>[A-Za-z]\w*)(?:\s+(?P<count>[-+]?\d+(?:\.\d+)?))?)?\s*:(?P<prompt>.*)$",
-    re.S,
-)
+_START = r"(?P<start>\d{1,9}(?:\.\d{1,9})?)\s*(?P<unit>s|f)?"
+_TRANSITION = r"(?:\s+(?P<transition>[A-Za-z]\w*)(?:\s+(?P<count>[-+]?\d{1,9}(?:\.\d+)?))?)?"
+_SEGMENT = re.compile(rf"^{_START}{_TRANSITION}\s*[:\uff1a](?P<prompt>.*)$", re.S | re.A)
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class PromptSchedule:
         """One line a segment: where it begins and how."""
         return "\n".join(
             f"chunk {s.start} (frame {s.start * CHUNK_FRAMES}, {s.start * CHUNK_FRAMES / fps:.2f} s) "
-            f"{f'blend {s.blend}' if s.blend else 'cut'}: {s.text}"
+            f"{f'blend {s.blend}' if s.blend else 'cut'}: {s.text or s.prompt}"
             for s in self.segments
         )
 
@@ -89,11 +88,18 @@ def parse_start(number: str, unit: str | None, fps: float) -> int:
 
 def parse_schedule(text: str, fps: float = FPS) -> PromptSchedule:
     """Read a schedule's text; its prompts are strings. Raises ValueError naming the line and what to write."""
+    if not 0 < fps < math.inf:
+        raise ValueError(f"fps={fps}: a number above 0 is needed")
     entries: list[tuple[int, str]] = []  # (line number, text with its continuation lines)
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(textwrap.dedent(text.lstrip("\ufeff")).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if line[0].isspace() and entries:
+            if _SEGMENT.match(line.strip()):
+                raise ValueError(
+                    f"schedule, line {number}: {_short(line.strip())!r} looks like a segment but is indented, which "
+                    "continues the prompt above; begin it at the line's start"
+                )
             first, so_far = entries[-1]
             entries[-1] = first, f"{so_far}\n{line.strip()}"
         else:
@@ -124,6 +130,11 @@ def parse_schedule(text: str, fps: float = FPS) -> PromptSchedule:
 
 def _parse_segment(entry: str, where: str, fps: float) -> Segment:
     match = _SEGMENT.match(entry)
+    if not match and re.match(r"\.?\d", entry):
+        raise ValueError(
+            f"{where}: {_short(entry)!r} is not 'start: prompt', 'start cut: prompt' or 'start blend 3: prompt'; "
+            "a start is a chunk (4), seconds (5.5s) or frames (132f)"
+        )
     if not match:
         raise ValueError(
             f"{where}: no start found in {_short(entry)!r}; write '0: your prompt', with the chunk, seconds (5.5s) or "
@@ -144,6 +155,8 @@ def _parse_segment(entry: str, where: str, fps: float) -> Segment:
         raise ValueError(
             f"{where}: {written!r} is no transition; write 'cut', or 'blend 3' with the number of chunks, 2 or more"
         )
+    if re.match(r"\d+\s*:", prompt):
+        raise ValueError(f"{where}: {_short(entry)!r} looks like minutes and seconds; write seconds, '90s: ...'")
     if not prompt.strip():
         raise ValueError(f"{where}: the prompt is empty; write it behind the colon")
     return Segment(parse_start(start, unit, fps), prompt.strip(), blend, text=prompt.strip())

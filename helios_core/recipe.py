@@ -1,5 +1,6 @@
 """What Base, Mid and Distilled prescribe (arXiv 2603.04379; the reference's published scripts)."""
 
+import re
 from dataclasses import dataclass, replace
 
 from .config import check_size
@@ -66,10 +67,8 @@ def parse_steps(text: str, recipe: Recipe) -> Recipe:
     """A recipe with the steps a user wrote: "auto" keeps them, "30" or "2,2,2" replace them."""
     if text.strip().lower() in ("", "auto"):
         return recipe
-    try:
-        steps = tuple(int(n) for n in text.replace(";", ",").split(","))
-    except ValueError:
-        steps = ()
+    numbers = [n.strip() for n in re.split("[,;]", text)]
+    steps = tuple(map(int, numbers)) if all(re.fullmatch("[0-9]{1,4}", n) for n in numbers) else ()
     if len(steps) == 1 and recipe.stages > 1:
         steps *= recipe.stages
     if len(steps) != recipe.stages or any(not 1 <= n <= 1000 for n in steps):

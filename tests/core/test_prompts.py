@@ -257,3 +257,35 @@ def test_segments_may_come_in_any_order():
 def test_describe(fps, seconds):
     schedule = parse_schedule("0: a\n4 blend 3: b")
     assert schedule.describe(fps) == f"chunk 0 (frame 0, 0.00 s) cut: a\nchunk 4 (frame 132, {seconds} s) blend 3: b"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("9" * 400 + ": x", "line 1: .* is not 'start: prompt'"),
+        ("0: a\n" + "9" * 400 + ".5: x", "line 2: .* is not 'start: prompt'"),
+        ("0: a\n4 blend " + "9" * 5000 + ": b", "line 2: .* is not 'start: prompt'"),
+        ("0: a\n4 blend three: b", "line 2: .* is not 'start: prompt'"),
+        ("0: a\n4 the storm", "line 2: .* is not 'start: prompt'"),
+        ("0: a\n.5s: b", "line 2: .* is not 'start: prompt'"),
+        ("0: a\n  4: b", "line 2: .* looks like a segment but is indented"),
+        ("0: a\n1:30: b", "line 2: .* looks like minutes and seconds"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_errors_name_the_line(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_schedule(text)
+
+
+@pytest.mark.parametrize("fps", [float("nan"), 0, -1, float("inf")])
+def test_fps_that_cannot_be(fps):
+    with pytest.raises(ValueError, match="fps=.*a number above 0"):
+        parse_schedule("0: a", fps)
+
+
+@pytest.mark.parametrize(
+    "text", ["  0: a\n  4: b", "\ufeff0: a\n4: b", "0\uff1aa\n4\uff1a b"], ids=["indented", "BOM", "wide"]
+)
+def test_pasted_texts(text):
+    assert [(s.start, s.prompt) for s in parse_schedule(text).segments] == [(0, "a"), (4, "b")]
