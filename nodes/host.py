@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 TEXT_TOKENS = 512  # UMT5's window; shorter texts are padded with zeros, which the model attends to
+PUBLISHED = ("Helios-Distilled", "Helios-Mid", "Helios-Base")
 RUN = "helios_run"  # our key in transformer_options
 
 WEIGHT_DTYPES = {
@@ -173,6 +174,9 @@ class HeliosModel(comfy.model_base.BaseModel):
     @property
     def recipe(self) -> Recipe:
         return RECIPES[self.variant]
+
+    def get_dtype_inference(self):  # ComfyUI 0.8.0 has none
+        return self.manual_cast_dtype or self.get_dtype()
 
     def extra_conds(self, **kwargs):
         out = super().extra_conds(**kwargs)
@@ -319,7 +323,7 @@ class ChunkSampler(comfy.samplers.Sampler):
                 self.recipe,
                 chunks=self.chunks,
                 seed=seed,
-                noise_device=self.noise_device,
+                noise_device="cpu" if self.noise_device == "cpu" else noise.device.type,
             ):
                 mm.throw_exception_if_processing_interrupted()
                 if isinstance(record, Chunk):
@@ -425,6 +429,17 @@ def find_model(name: str) -> str:
         if name.endswith("/") and path.is_dir() and path.resolve().parent == Path(root).resolve():
             return str(path)
     return folder_paths.get_full_path_or_raise("diffusion_models", name)
+
+
+def check_model(name: str) -> bool | str:
+    """True, or a sentence that says how to get a model that is not there."""
+    if name in list_models():
+        return True
+    folder = name.rstrip("/")
+    how = f'hf download BestWishYsh/{folder} --include "transformer/*" --local-dir {folder}'
+    return f"model_name={name}: not in models/diffusion_models. Put a Helios checkpoint there and press R" + (
+        f"; this one comes, in that folder, with: {how}" if folder in PUBLISHED else ""
+    )
 
 
 def apply_lora(patcher, path: str, strength: float):

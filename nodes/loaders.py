@@ -45,6 +45,10 @@ class HeliosModelLoader(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, model_name=None):
+        return True if model_name is None else host.check_model(model_name)
+
+    @classmethod
     def execute(cls, model_name, variant, weight_dtype) -> io.NodeOutput:
         return io.NodeOutput(host.load_model(host.find_model(model_name), variant, weight_dtype))
 

@@ -1,0 +1,39 @@
+"""The workflows that come with the pack, and tiny models under the names that they ask for."""
+
+import json
+import time
+from functools import cache
+
+from checkpoints import write_tiny_wan_vae
+from comfy_server import PACK, ComfyServer
+from oracle import SMALL, models
+
+WORKFLOWS = {path.stem: path for path in sorted((PACK / "workflows").glob("*.json"))}
+TEXT_WIDTH = SMALL["text_dim"]
+
+
+def shipped(name: str) -> dict:
+    return json.loads(WORKFLOWS[name].read_text(encoding="utf-8"))
+
+
+@cache
+def install_models(server: ComfyServer) -> None:
+    """Small random transformers in sharded diffusers folders, a small VAE, and a text encoder that is only a name.
+
+    Sizes are fixed in ComfyUI's UMT5, so that it cannot be had small. Waits until the server has seen them all.
+    """
+    for variant in ("Base", "Mid", "Distilled"):
+        folder = server.models_dir / "diffusion_models" / f"Helios-{variant}" / "transformer"
+        models()[0].save_pretrained(folder, max_shard_size="100KB")
+        assert len(list(folder.glob("*-of-*.safetensors"))) > 1 and len(list(folder.glob("*.index.json"))) == 1
+    write_tiny_wan_vae(server.models_dir / "vae" / "wan_2.1_vae.safetensors")
+    text_encoder = server.models_dir / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
+    text_encoder.parent.mkdir(exist_ok=True)
+    text_encoder.touch()
+    end = time.monotonic() + 10
+    while {text_encoder.name, "wan_2.1_vae.safetensors"} - {
+        *server.get("/models/text_encoders").json(),
+        *server.get("/models/vae").json(),
+    }:
+        assert time.monotonic() < end, "the server does not list the models"
+        time.sleep(0.1)

@@ -1,0 +1,160 @@
+"""The workflows that come with the pack: their files, and how they open in the real frontend."""
+
+import json
+import re
+from contextlib import contextmanager
+
+import pytest
+from PIL import Image
+
+from browser import api_prompt, export_workflow, load_workflow, missing_nodes, set_setting
+from shipped import WORKFLOWS, install_models, shipped
+
+NOTES = {"MarkdownNote", "Note"}
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+FILES = {"model_name", "vae_name", "clip_name"}
+URL = re.compile(r"[a-z]+://([^/\s)\"]*)")
+ABSOLUTE_PATH = re.compile(r"(?<![\w./:*~-])/\w+/|\b[A-Za-z]:\\|~/")
+
+# The rectangles of all nodes and groups, [x, y, right, bottom], in the graph's own units; in Nodes 2.0 as drawn.
+LAYOUT = """vue => {
+    const {ds, graph} = app.canvas;
+    const rect = (x, y, w, h) => [x, y, x + w, y + h];
+    const drawn = node => {
+        const box = document.querySelector(`[data-node-id="${node.id}"]`).getBoundingClientRect();
+        return rect(box.x / ds.scale - ds.offset[0], box.y / ds.scale - ds.offset[1], box.width / ds.scale,
+                    box.height / ds.scale);
+    };
+    const title = LiteGraph.NODE_TITLE_HEIGHT;
+    return {
+        nodes: Object.fromEntries(graph.nodes.map(node => [node.title, vue ? drawn(node)
+            : rect(node.pos[0], node.pos[1] - title, node.size[0], node.size[1] + title)])),
+        groups: graph.groups.map(group => rect(...group.pos, ...group.size)),
+    };
+}"""
+
+
+@pytest.fixture(autouse=True)
+def _models(server):
+    """There before a page asks what models there are."""
+    install_models(server)
+
+
+def widgets(schema: dict) -> list[tuple[str, list]]:
+    """(name, options of a combo) of a node's widgets, in the order of widgets_values."""
+    found = []
+    for group in ("required", "optional"):
+        for name, (kind, *rest) in schema["input"].get(group, {}).items():
+            if isinstance(kind, list) or kind in WIDGETS:
+                found.append((name, kind if isinstance(kind, list) else (rest[0] if rest else {}).get("options", [])))
+                if rest and rest[0].get("control_after_generate"):
+                    found.append(("control_after_generate", ["fixed", "increment", "decrement", "randomize"]))
+    return found
+
+
+def texts(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)
+
+
+@contextmanager
+def busy(server):
+    """While this holds, the server validates prompts but runs none; then they are gone."""
+    latent = {"class_type": "EmptyHunyuanLatentVideo", "inputs": {"width": 16, "height": 16, "length": 1}}
+    latent["inputs"]["batch_size"] = 1
+    steps = {"samples": ["1", 0], "steps": 600, "seconds": 0.1, "preview": False}
+    save = {"samples": ["2", 0], "path": str(server.base_dir / "never.safetensors")}
+    prompt_id = server.queue(
+        {
+            "1": latent,
+            "2": {"class_type": "TestSteps", "inputs": steps},
+            "3": {"class_type": "TestSaveLatent", "inputs": save},
+        }
+    )
+    try:
+        yield
+    finally:
+        server.post("/queue", {"clear": True})
+        server.interrupt(prompt_id)
+        server.wait(prompt_id, check=False)
+
+
+def test_they_are_templates(server):
+    """ComfyUI lists them, serves them, and has a picture for each."""
+    assert set(server.get("/workflow_templates").json()["ComfyUI-Helios"]) == set(WORKFLOWS) and len(WORKFLOWS) >= 5
+    for name, path in WORKFLOWS.items():
+        assert server.get(f"/api/workflow_templates/ComfyUI-Helios/{name}.json").json() == shipped(name)
+        thumbnail = path.with_suffix(".jpg")
+        assert server.get(f"/api/workflow_templates/ComfyUI-Helios/{name}.jpg").content == thumbnail.read_bytes()
+        assert thumbnail.stat().st_size <= 60_000 and Image.open(thumbnail).size[0] == 480
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_files(server, name):
+    """Types, widgets and links are those of the nodes; nothing points to somebody's disk or to elsewhere on the net."""
+    workflow, schemas = shipped(name), server.object_info()
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    assert len(nodes) == len(workflow["nodes"]) and workflow["groups"]
+    assert [node["type"] for node in nodes.values() if node["type"] not in {*schemas, *NOTES}] == []
+    for node in nodes.values():
+        if node["type"] in NOTES:
+            continue
+        schema = schemas[node["type"]]
+        assert len(node["widgets_values"]) == len(widgets(schema)), node["type"]
+        for value, (widget, options) in zip(node["widgets_values"], widgets(schema)):
+            assert widget in FILES or not options or value in options, f"{node['type']}.{widget} = {value!r}"
+        known = [*schema["input"].get("required", {}), *schema["input"].get("optional", {})]
+        assert [socket["name"] for socket in node["inputs"] if socket["name"] not in known] == []
+        assert [socket["name"] for socket in node["outputs"]] == schema["output_name"]
+        for model in node["properties"].get("models", []):
+            assert model["name"] in node["widgets_values"] and model["url"].endswith(f"/{model['name']}")
+            assert model["directory"] in ("vae", "text_encoders")
+    for number, source, output, target, entry, kind in workflow["links"]:
+        start, end = nodes[source]["outputs"][output], nodes[target]["inputs"][entry]
+        assert start["type"] == end["type"] == kind and number in start["links"] and end["link"] == number
+    for text in texts(workflow):
+        assert set(URL.findall(text)) <= {"huggingface.co"}
+        assert not ABSOLUTE_PATH.search(URL.sub("", text)), text
+
+
+@pytest.mark.parametrize("vue", [False, True], ids=["classic", "Nodes 2.0"])
+def test_they_open(server, page, vue):
+    """Nodes, values and layout survive loading and saving; what would be queued is valid where the models are."""
+    set_setting(page, "Comfy.VueNodes.Enabled", vue)
+    with busy(server):
+        for name in WORKFLOWS:
+            workflow = shipped(name)
+            load_workflow(page, workflow)
+            assert missing_nodes(page) == []
+            saved = export_workflow(page)
+            values = {node["id"]: node["widgets_values"] for node in workflow["nodes"]}
+            assert {node["id"]: node["widgets_values"] for node in saved["nodes"]} == values
+            prompt = api_prompt(page)
+            server.queue(prompt)
+
+            load_workflow(page, json.loads(json.dumps(saved)))
+            assert api_prompt(page) == prompt
+            assert {node["id"]: node["widgets_values"] for node in export_workflow(page)["nodes"]} == values
+            check_layout(page, vue)
+    assert page.errors == []
+
+
+def check_layout(page, vue):
+    if vue:
+        page.wait_for_function("() => app.graph.nodes.every(n => document.querySelector(`[data-node-id='${n.id}']`))")
+    layout = page.evaluate(LAYOUT, vue)
+    nodes = list(layout["nodes"].items())
+    for i, (name, a) in enumerate(nodes):
+        assert any(contains(group, a) for group in layout["groups"]), f"{name} is in no group"
+        assert [other for other, b in nodes[:i] if overlap(a, b)] == [], f"{name} covers them"
+
+
+def contains(group, node, slack=10):
+    return all(group[i] - slack <= node[i] for i in (0, 1)) and all(node[i] <= group[i] + slack for i in (2, 3))
+
+
+def overlap(a, b):
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
