@@ -5,7 +5,22 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .config import HISTORY_LATENTS, SPATIAL_FACTOR, check_size
+from .config import CHUNK_LATENTS, HISTORY_LATENTS, SPATIAL_FACTOR, check_size
+from .noise import draw
+
+
+NoiseRange = tuple[float, float]
+NOISE: NoiseRange = (0.111, 0.135)  # strengths that Helios was trained to expect of a history that it did not make
+
+
+def add_noise(x: Tensor, strengths: NoiseRange | None, count: int, generator: torch.Generator) -> Tensor:
+    """s * noise + (1 - s) * x for frames x (B, C, T, H, W), s drawn `count` times: 1 for all frames, or T."""
+    if strengths is None:
+        return x.float()
+    low, high = strengths
+    s = (torch.rand(count, generator=generator, device=generator.device) * (high - low) + low).to(x.device)
+    s = s.view(1, 1, count, 1, 1)
+    return s * draw(tuple(x.shape), generator, x.device) + (1 - s) * x.float()
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,61 @@ class HistoryMemory:
         check_size(width, height, 16, "Helios' patches")
         size = height // SPATIAL_FACTOR, width // SPATIAL_FACTOR
         return cls(torch.zeros(batch, channels, HISTORY_LATENTS, *size))
+
+    @classmethod
+    def from_image(
+        cls,
+        image: Tensor,
+        last: Tensor,
+        *,
+        seed: int,
+        noise_device: str = "cpu",
+        anchor_noise: NoiseRange | None = NOISE,
+        history_noise: NoiseRange | None = NOISE,
+    ) -> "HistoryMemory":
+        """The beginning of an image-to-video film.
+
+        `image` (B, C, 1, H/8, W/8) is the picture encoded alone, `last` the last latent of a 33-frame clip that repeats
+        it. They become anchor and newest frame, each with noise of a strength drawn from its range; None adds none.
+        """
+        generator = torch.Generator(noise_device).manual_seed(seed)
+        anchor = add_noise(image, anchor_noise, 1, generator)
+        newest = add_noise(last, history_noise, 1, generator)
+        return cls._begun(anchor, newest, seed, generator)
+
+    @classmethod
+    def from_video(
+        cls,
+        first: Tensor,
+        windows: Tensor,
+        *,
+        seed: int,
+        count: int | None = None,
+        noise_device: str = "cpu",
+        anchor_noise: NoiseRange | None = NOISE,
+        history_noise: NoiseRange | None = NOISE,
+    ) -> "HistoryMemory":
+        """The beginning of a film that goes on from a video.
+
+        `first` (B, C, 1, H/8, W/8) is the video's first frame encoded alone. `windows` (B, C, 9n, H/8, W/8) are its last
+        whole windows of 33 frames, each encoded alone, of `count` in all: 19 latents are remembered, so three windows
+        are enough, but the reference draws noise for every one.
+        """
+        b, c, frames, h, w = windows.shape
+        count = frames // CHUNK_LATENTS if count is None else count
+        generator = torch.Generator(noise_device).manual_seed(seed)
+        anchor = add_noise(first, anchor_noise, 1, generator)
+        unused = torch.zeros(b, c, CHUNK_LATENTS, h, w)
+        for _ in range(count - frames // CHUNK_LATENTS):
+            add_noise(unused, history_noise, CHUNK_LATENTS, generator)
+        noisy = [add_noise(x, history_noise, CHUNK_LATENTS, generator) for x in windows.split(CHUNK_LATENTS, dim=2)]
+        return cls._begun(anchor, torch.cat(noisy, dim=2), seed, generator)
+
+    @classmethod
+    def _begun(cls, anchor: Tensor, past: Tensor, seed: int, generator: torch.Generator) -> "HistoryMemory":
+        b, c, _, h, w = past.shape
+        frames = torch.cat([past.new_zeros(b, c, HISTORY_LATENTS, h, w), past], dim=2)[:, :, -HISTORY_LATENTS:].clone()
+        return cls(frames, anchor, seed=seed, noise_device=generator.device.type, rng_state=generator.get_state())
 
     @property
     def width(self) -> int:

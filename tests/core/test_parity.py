@@ -23,8 +23,8 @@ FILMS = {
 }
 
 
-def our_film(model, recipe, *, width, height, chunks, seed, positive, negative=None, batch=1):
-    memory = HistoryMemory.empty(width, height, batch=batch)
+def our_film(model, recipe, *, width, height, chunks, seed, positive, negative=None, batch=1, memory=None):
+    memory = memory or HistoryMemory.empty(width, height, batch=batch)
     schedule = PromptSchedule((Segment(0, positive),))
     records = sample_chunks(ModelDenoiser(model, recipe, negative), memory, schedule, recipe, chunks=chunks, seed=seed)
     return torch.cat([r.latents for r in records if isinstance(r, Chunk)], dim=2)
@@ -75,3 +75,45 @@ def test_architectures(settings):
 
 def test_batch_of_two():
     assert compare("distilled", RECIPES["distilled"], width=64, height=64, chunks=2, batch=2) < 1e-5
+
+
+def encoded(frames, seed):
+    """What a VAE might have made: latents of 64 x 96 pixels."""
+    return torch.randn(1, 16, frames, 8, 16, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def compare_begun(variant, memory, options, kept):
+    """`kept` latents of the reference's output are the conditioning, not the film."""
+    recipe = replace(RECIPES[variant], steps=(2,) * RECIPES[variant].stages)
+    theirs, ours = models()
+    film = dict(width=128, height=64, chunks=3, seed=3, positive=embeddings(1), negative=embeddings(2, tokens=7))
+    want = reference_film(theirs, variant, recipe, **film, **options)
+    return relative_error(our_film(ours, recipe, **film, memory=memory), want[:, :, kept:])
+
+
+@pytest.mark.parametrize("noise", [True, False])
+@pytest.mark.parametrize("variant", RECIPES)
+def test_image_to_video(variant, noise):
+    image, last = encoded(1, 1), encoded(1, 2)
+    ranges = dict(anchor_noise=(0.111, 0.135), history_noise=(0.2, 0.3)) if noise else dict.fromkeys(RANGES)
+    memory = HistoryMemory.from_image(image, last, seed=3, **ranges)
+    options = dict(image_latents=image, fake_image_latents=last, add_noise_to_image_latents=noise)
+    strengths = dict(video_noise_sigma_min=0.2, video_noise_sigma_max=0.3)
+    assert compare_begun(variant, memory, options | strengths, kept=1) < 1e-5
+
+
+RANGES = ("anchor_noise", "history_noise")
+
+
+@pytest.mark.parametrize("noise", [True, False])
+@pytest.mark.parametrize("frames", [33, 40, 99, 200])
+@pytest.mark.parametrize("variant", RECIPES)
+def test_video_to_video(variant, frames, noise):
+    first, windows = encoded(1, 1), encoded(frames // 33 * 9, 2)
+    memory = HistoryMemory.from_video(
+        first, windows[:, :, -27:], count=frames // 33, seed=3, **({} if noise else dict.fromkeys(RANGES))
+    )
+    options = dict(image_latents=first, video_latents=windows, add_noise_to_video_latents=noise)
+    options["add_noise_to_image_latents"] = False  # or the pipeline takes the first frame for image-to-video's
+    assert compare_begun(variant, memory, options, kept=windows.shape[2]) < 1e-5
