@@ -89,7 +89,7 @@ def convert_tensors(tensors: dict[str, Tensor], model: torch.nn.Module, device=N
 
     Quantized layers, known by their `X.comfy_quant`, are left as they are.
     """
-    for key, parameter in model.state_dict().items():
+    for key, parameter in model.named_parameters():
         if key in tensors and f"{key.removesuffix('.weight')}.comfy_quant" not in tensors:
             tensors[key] = tensors[key].to(device, parameter.dtype)
 
@@ -257,7 +257,7 @@ def _read(files: list[Path], read) -> tuple[dict[str, Tensor], dict[str, str]]:
             ) from error
         more, notes = read(file)
         tensors.update(more)
-        metadata.update(notes)
+        metadata.update(notes or {})
     return tensors, metadata
 
 

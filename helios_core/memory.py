@@ -8,7 +8,6 @@ from torch import Tensor
 from .config import CHUNK_LATENTS, HISTORY_LATENTS, SPATIAL_FACTOR, check_size
 from .noise import draw
 
-
 NoiseRange = tuple[float, float]
 NOISE: NoiseRange = (0.111, 0.135)  # strengths that Helios was trained to expect of a history that it did not make
 
@@ -81,9 +80,9 @@ class HistoryMemory:
     ) -> "HistoryMemory":
         """The beginning of a film that goes on from a video.
 
-        `first` (B, C, 1, H/8, W/8) is the video's first frame encoded alone. `windows` (B, C, 9n, H/8, W/8) are its last
-        whole windows of 33 frames, each encoded alone, of `count` in all: 19 latents are remembered, so three windows
-        are enough, but the reference draws noise for every one.
+        `first` (B, C, 1, H/8, W/8) is the video's first frame encoded alone, `windows` (B, C, 9n, H/8, W/8) its last
+        whole windows of 33 frames, each encoded alone, of `count` in all. Three are enough for the 19 latents that are
+        remembered, but the reference draws noise for every one.
         """
         b, c, frames, h, w = windows.shape
         count = frames // CHUNK_LATENTS if count is None else count

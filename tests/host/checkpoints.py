@@ -82,3 +82,26 @@ def _wan_vae_shapes(base):
                 yield from conv(f"decoder.upsamples.{index}.time_conv", width, 2 * width, 3, 1, 1)
             index, inputs = index + 1, width // 2
     yield from head("decoder.head", base, 3)
+
+
+def tiny_wan_tensors(dim: int = 128, ffn_dim: int = 128, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A Wan 2.1 text-to-video transformer of one block, which ComfyUI's own loader takes."""
+    linears = {
+        "text_embedding.0": (dim, 4096),
+        "text_embedding.2": (dim, dim),
+        "time_embedding.0": (dim, 256),
+        "time_embedding.2": (dim, dim),
+        "time_projection.1": (6 * dim, dim),
+        "head.head": (64, dim),
+        "blocks.0.ffn.0": (ffn_dim, dim),
+        "blocks.0.ffn.2": (dim, ffn_dim),
+        **{f"blocks.0.{a}_attn.{m}": (dim, dim) for a in ("self", "cross") for m in "qkvo"},
+    }
+    shapes = {"patch_embedding.weight": (dim, 16, 1, 2, 2), "patch_embedding.bias": (dim,)}
+    for name, (out, into) in linears.items():
+        shapes |= {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
+    shapes |= {f"blocks.0.{a}_attn.norm_{m}.weight": (dim,) for a in ("self", "cross") for m in "qk"}
+    shapes |= {"blocks.0.norm3.weight": (dim,), "blocks.0.norm3.bias": (dim,)}
+    shapes |= {"blocks.0.modulation": (1, 6, dim), "head.modulation": (1, 2, dim)}
+    generator = torch.Generator().manual_seed(seed)
+    return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}

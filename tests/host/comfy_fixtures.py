@@ -20,8 +20,11 @@ def comfy_path():
 
 @pytest.fixture(scope="session")
 def server(comfy_path, tmp_path_factory):
-    """A running ComfyUI with the pack, the test nodes and vae/tiny_wan_vae.safetensors."""
-    yield from _running(comfy_path, tmp_path_factory.mktemp("comfyui"))
+    """A running ComfyUI with the pack, the test nodes and vae/tiny_wan_vae.safetensors.
+
+    It uses the attention that is the default on GPUs, the old server the CPU's.
+    """
+    yield from _running(comfy_path, tmp_path_factory.mktemp("comfyui"), "--use-pytorch-cross-attention")
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +36,14 @@ def old_server(comfy_path, tmp_path_factory):
     yield from _running(path, tmp_path_factory.mktemp("old_comfyui"))
 
 
-def _running(path, base_dir):
-    server = ComfyServer(path, base_dir)
+@pytest.fixture(params=["server", "old_server"])
+def any_server(request):
+    """Both, one after the other."""
+    return request.getfixturevalue(request.param)
+
+
+def _running(path, base_dir, *extra_args):
+    server = ComfyServer(path, base_dir, extra_args)
     write_tiny_wan_vae(server.models_dir / "vae" / "tiny_wan_vae.safetensors")
     try:
         yield server.start()

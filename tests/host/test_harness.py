@@ -24,11 +24,6 @@ def slow_prompt(path, steps, seconds, preview=False):
     }
 
 
-@pytest.fixture(params=["server", "old_server"])
-def any_server(request):
-    return request.getfixturevalue(request.param)
-
-
 def test_versions(server, old_server):
     versions = [s.get("/system_stats").json()["system"]["comfyui_version"] for s in (server, old_server)]
     assert versions[1] == "0.8.0" and versions[0] != versions[1]

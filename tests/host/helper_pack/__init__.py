@@ -7,6 +7,7 @@ import time
 import types
 import zlib
 
+import comfy.patcher_extension
 import comfy.sd
 import comfy.utils
 import folder_paths
@@ -194,7 +195,104 @@ class TinyCLIPLoader:
         return (comfy.sd.CLIP(target),)
 
 
-NODE_CLASS_MAPPINGS = {
-    "Test" + node.__name__: node
-    for node in (ConditioningFromFile, SaveConditioning, SaveLatent, LoadLatent, ImagesInfo, Steps, TinyCLIPLoader)
-}
+CALLS = {}  # how often each patch of PatchModel was called since it was set
+
+
+class PatchModel(_Node):
+    """The model with a patch such as other packs set, which counts its calls under its kind."""
+
+    RETURN_TYPES = ("MODEL",)
+    KINDS = ("attention", "keep block", "skip block", "cfg function", "post cfg function", "wrapper")
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",), "kind": (cls.KINDS,)}}
+
+    def run(self, model, kind):
+        model = model.clone()
+        CALLS[kind] = 0
+
+        def count():
+            CALLS[kind] += 1
+
+        def attention(function, *args, **kwargs):
+            count()
+            return function(*args, **kwargs)
+
+        def keep(args, extra):
+            count()
+            return extra["original_block"](args)
+
+        def skip(args, extra):
+            count()
+            return {"img": args["img"]}
+
+        def cfg(args):
+            count()
+            return args["uncond"] + (args["cond"] - args["uncond"]) * args["cond_scale"]
+
+        def post_cfg(args):
+            count()
+            return args["denoised"] * 0.9
+
+        def wrapper(executor, *args, **kwargs):
+            count()
+            return executor(*args, **kwargs)
+
+        if kind == "attention":
+            model.model_options["transformer_options"]["optimized_attention_override"] = attention
+        elif kind.endswith("block"):
+            model.set_model_patch_replace(keep if kind == "keep block" else skip, "dit", "double_block", 1)
+        elif kind == "cfg function":
+            model.set_model_sampler_cfg_function(cfg)
+        elif kind == "post cfg function":
+            model.set_model_sampler_post_cfg_function(post_cfg)
+        else:
+            model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test", wrapper)
+        return (model,)
+
+
+class Calls(_Node):
+    """How often a patch was called; comes after `samples`."""
+
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"samples": ("LATENT",), "kind": (PatchModel.KINDS,)}}
+
+    def run(self, samples, kind):
+        return {"ui": {"text": [str(CALLS[kind])]}}
+
+
+class CompiledFrames(_Node):
+    """What torch.compile made since the last time: `frames` compiled and `breaks` between them; after `samples`."""
+
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"samples": ("LATENT",)}}
+
+    def run(self, samples):
+        counters = torch._dynamo.utils.counters
+        counts = {"frames": counters["frames"]["ok"], "breaks": sum(counters["graph_break"].values())}
+        counters.clear()
+        return {"ui": {"text": [json.dumps(counts)]}}
+
+
+NODES = (
+    ConditioningFromFile,
+    SaveConditioning,
+    SaveLatent,
+    LoadLatent,
+    ImagesInfo,
+    Steps,
+    TinyCLIPLoader,
+    PatchModel,
+    Calls,
+    CompiledFrames,
+)
+NODE_CLASS_MAPPINGS = {"Test" + node.__name__: node for node in NODES}

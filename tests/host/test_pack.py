@@ -1,0 +1,187 @@
+"""What saved workflows depend on: the nodes, their inputs and outputs, and the order of their widgets."""
+
+import ast
+import json
+import re
+
+import numpy as np
+import pytest
+
+from comfy_server import PACK
+from models import Graph
+
+# Written down by hand, for ever: workflows save widget values by position and links by name. Nodes, inputs and
+# options may be added at the end of what is here; nothing may be moved, renamed or removed.
+PINNED = {
+    "HeliosModelLoader": {
+        "inputs": """
+            model_name: COMBO of files
+            variant: COMBO auto|base|mid|distilled = "auto"
+            weight_dtype: COMBO default|bf16|fp16|fp32|fp8_e4m3fn|fp8_e4m3fn_fast|fp8_e5m2 = "default"
+        """,
+        "outputs": "MODEL: MODEL",
+    },
+    "HeliosLoraLoader": {
+        "inputs": """
+            model: MODEL
+            lora_name: COMBO of files
+            strength: FLOAT -100.0..100.0 by 0.01 = 1.0
+        """,
+        "outputs": "MODEL: MODEL",
+    },
+    "HeliosPromptSchedule": {
+        "inputs": r"""
+            clip: CLIP
+            schedule: STRING, multiline = "0: A lighthouse on a rocky coast at dawn, calm sea, wide shot\n4 blend 3: The lighthouse in a storm, waves breaking over the rocks\n8 cut: Inside the tower, the keeper climbs the stairs with a lamp"
+            fps: FLOAT 1.0..120.0 by 1.0 = 24.0
+        """,  # noqa: E501
+        "outputs": "schedule: HELIOS_SCHEDULE",
+    },
+    "HeliosPromptSegment": {
+        "inputs": """
+            conditioning: CONDITIONING
+            start: INT 0..1000000 = 0
+            transition: COMBO cut|blend = "cut"
+            blend_chunks: INT 2..1000 = 3
+            schedule: HELIOS_SCHEDULE, optional
+        """,
+        "outputs": "schedule: HELIOS_SCHEDULE",
+    },
+    "HeliosHistoryMemory": {
+        "inputs": """
+            width: INT 64..4096 by 16 = 640
+            height: INT 64..4096 by 16 = 384
+        """,
+        "outputs": "memory: HELIOS_MEMORY",
+    },
+    "HeliosChunkSampler": {
+        "inputs": """
+            model: MODEL
+            seed: INT 0..18446744073709551615, control_after_generate = 0
+            length: INT 1..100000000 = 99
+            steps: STRING = "auto"
+            cfg: FLOAT 0.0..100.0 by 0.1 = 0.0
+            solver: COMBO auto|unipc|euler|dmd = "auto"
+            amplify_first_chunk: COMBO auto|on|off = "auto"
+            skip_first_chunk: BOOLEAN = false
+            noise_device: COMBO cpu|reference = "cpu"
+            schedule: HELIOS_SCHEDULE, optional
+            positive: CONDITIONING, optional
+            negative: CONDITIONING, optional
+            memory: HELIOS_MEMORY, optional
+        """,
+        "outputs": "latent: LATENT, memory: HELIOS_MEMORY",
+    },
+    "HeliosVAEDecode": {
+        "inputs": """
+            samples: LATENT
+            vae: VAE
+            tiling: COMBO auto|on|off = "auto"
+            tile_size: INT 64..4096 by 32 = 256
+            overlap: INT 0..4096 by 32 = 64
+        """,
+        "outputs": "IMAGE: IMAGE",
+    },
+}
+FROM_FOLDERS = {"model_name", "lora_name"}
+# What a number means, to be found in its tooltip.
+MEANINGS = {
+    "width": "Pixels",
+    "height": "Pixels",
+    "tile_size": "Pixels",
+    "overlap": "Pixels",
+    "length": "Frames",
+    "fps": "Frames per second",
+    "start": "Chunk",
+    "blend_chunks": "Chunks",
+    "strength": "Factor",
+    "cfg": "Guidance scale",
+    "seed": "noise",
+}
+
+
+def helios_nodes(server) -> dict:
+    return {name: node for name, node in server.object_info().items() if name.startswith("Helios")}
+
+
+def inputs_of(node: dict):
+    """(name, type, options, whether it is optional) of every input, in the order of sockets and widgets."""
+    for group in ("required", "optional"):
+        assert node["input_order"].get(group, []) == list(node["input"].get(group, {}))
+        for name, (kind, options) in node["input"].get(group, {}).items():
+            yield name, kind, options, group == "optional"
+
+
+def describe(node: dict) -> dict:
+    """A node as it is written down above."""
+    lines = []
+    for name, kind, options, optional in inputs_of(node):
+        line = f"{name}: {kind}"
+        if name in FROM_FOLDERS:
+            line += " of files"
+        elif kind == "COMBO":
+            line += " " + "|".join(options["options"])
+        if "min" in options:
+            line += f" {options['min']}..{options['max']}" + (f" by {options['step']}" if "step" in options else "")
+        flags = [flag for flag in ("multiline", "control_after_generate", "forceInput") if options.get(flag)]
+        line += "".join(f", {flag}" for flag in flags + ["optional"] * optional)
+        if "default" in options:
+            line += f" = {json.dumps(options['default'])}"
+        lines.append(line)
+    return {
+        "inputs": lines,
+        "outputs": ", ".join(f"{name}: {kind}" for name, kind in zip(node["output_name"], node["output"])),
+    }
+
+
+def test_nodes_are_pinned(any_server):
+    nodes = helios_nodes(any_server)
+    assert list(nodes) == list(PINNED)
+    for name, pinned in PINNED.items():
+        want = [line.strip() for line in pinned["inputs"].strip().splitlines()]
+        assert describe(nodes[name]) == {"inputs": want, "outputs": pinned["outputs"]}, name
+
+
+def test_nodes_explain_themselves(any_server):
+    for name, node in helios_nodes(any_server).items():
+        assert node["description"] and node["display_name"].startswith("Helios "), name
+        assert not node["deprecated"] and not node["experimental"]
+        assert len(node["output_tooltips"]) == len(node["output"]) and all(node["output_tooltips"]), name
+        for widget, kind, options, _ in inputs_of(node):
+            assert len(options.get("tooltip", "")) > 10, f"{name}.{widget} has no tooltip"
+            if kind in ("INT", "FLOAT"):
+                assert re.search(MEANINGS[widget], options["tooltip"], re.IGNORECASE), f"{name}.{widget}"
+
+
+def test_execute_takes_the_schemas_inputs(server):
+    """Names that differ would only fail once the node runs; required ones have no default, optional ones have."""
+    classes = {
+        node.name: node
+        for file in (PACK / "nodes").glob("*.py")
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    }
+    for name, node in helios_nodes(server).items():
+        execute = next(f for f in classes[name].body if isinstance(f, ast.FunctionDef) and f.name == "execute")
+        parameters = [a.arg for a in execute.args.args[1:]]
+        optional = set(parameters[len(parameters) - len(execute.args.defaults) :])
+        assert {n: o for n, _, _, o in inputs_of(node)} == {p: p in optional for p in parameters}, name
+
+
+@pytest.mark.parametrize("prompts", ["schedule", "positive"])
+def test_text_to_video(any_server, prompts):
+    """From checkpoint to frames, with the host's own text and VAE nodes: 40 frames asked, two chunks of 33 made."""
+    graph = Graph(any_server)
+    clip = graph.add("TestTinyCLIPLoader", width=32)
+    if prompts == "schedule":
+        text = graph.add("HeliosPromptSchedule", clip=clip, schedule="0: a red fox\n1 cut: a blue fox", fps=24.0)
+    else:
+        text = graph.add("CLIPTextEncode", clip=clip, text="a red fox")
+    samples = graph.sample(graph.load(weight_dtype="default"), length=40, **{prompts: text})
+    vae = graph.add("VAELoader", vae_name="tiny_wan_vae.safetensors")
+    frames = graph.add("HeliosVAEDecode", samples=samples, vae=vae, tiling="auto", tile_size=256, overlap=64)
+    info = graph.add("TestImagesInfo", images=frames)
+    outputs = graph.run()["outputs"]
+    images = np.load(json.loads(outputs[info[0]]["text"][0])["path"])
+    assert images.shape == (66, 64, 128, 3)
+    assert np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1 and images.std() > 0.05
