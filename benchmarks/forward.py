@@ -25,7 +25,7 @@ from helios_core.config import CHUNK_LATENTS, HISTORY, HISTORY_LATENTS
 from helios_core.denoise import ModelDenoiser
 from helios_core.prompts import PromptSchedule, Segment
 
-SMALL = dict(num_attention_heads=4, ffn_dim=1376, num_layers=4, text_dim=4096)
+SMALL = dict(num_attention_heads=4, ffn_dim=1376, text_dim=4096)
 WIDE = dict(num_layers=2)  # the peak is the first one's: ours needs less in the last
 STAGES = (4, 2, 1)  # of the full size
 
@@ -34,6 +34,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", action="store_true", help="peak activation memory of one block at 14B width")
     parser.add_argument("--full", action="store_true", help="the whole 14B on a CUDA device")
+    parser.add_argument("--layers", type=int, default=2, help="the fewer, the more the last one's dead rows count")
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each, after one to warm up")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
@@ -46,12 +47,12 @@ def main():
             memory(args.device)
         else:
             for size in ((24, 40), (48, 80)):
-                speed(size, args.device, args.runs)
+                speed(size, args.layers, args.device, args.runs)
 
 
-def speed(size, device, runs):
+def speed(size, layers, device, runs):
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    theirs, ours = pair(SMALL, device, dtype)
+    theirs, ours = pair({**SMALL, "num_layers": layers}, device, dtype)
     inputs = Inputs(size, device, dtype)
     print(f"\nlatents {size[0]}x{size[1]}, width {ours.config.dim}, {ours.config.num_layers} layers, {dtype}")
     print(f"{'':10}{'diffusers':>12}{'ours':>12}{'ratio':>8}{'difference':>12}")

@@ -22,13 +22,15 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
     """Layer norm without weights, then one row of modulation (B, 1, D) for all tokens; float32 inside."""
+    if len(x) == 1:  # the norm's own weights do the same in one pass over x
+        return F.layer_norm(x.float(), x.shape[-1:], 1 + scale.flatten(), shift.flatten(), eps).to(x.dtype)
     normed = F.layer_norm(x.float(), x.shape[-1:], eps=eps)
     return torch.addcmul(shift, normed, 1 + scale).to(x.dtype)
 
 
 def gated(x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
-    """x + gate * y, added in float32."""
-    return torch.addcmul(x.float(), y.float(), gate).to(x.dtype)
+    """x + gate * y; the gate's float32 makes it the sum's."""
+    return torch.addcmul(x, y, gate).to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -50,12 +52,12 @@ class Attention(nn.Module):
 
 class SelfAttention(Attention):
     def forward(self, y: Tensor, rope: Tensor, past: int, attention, first: int = 0) -> Tensor:
-        """y (B, P + L, D), rope (2, P + L, head / 2) -> (B, P + L - first, D).
+        """y (B, P + L, D), complex rope (P + L, head / 2) -> (B, P + L - first, D).
 
         Tokens before `first` answer but do not ask: the last block needs nothing of the history but its keys.
         """
         q = rearrange(self.norm_q(self.q(y[:, first:])), "b l (h d) -> b l h d", h=self.heads)
-        q = apply_rope(q, rope[:, first:]).flatten(2)
+        q = apply_rope(q, rope[first:]).flatten(2)
         k = rearrange(self.norm_k(self.k(y)), "b l (h d) -> b l h d", h=self.heads)
         k = apply_rope(k, rope)
         if hasattr(self, "history_key_scale"):

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from .checkpoint import Checkpoint, convert_tensors
 from .config import CHUNK_LATENTS, HISTORY, HISTORY_LATENTS, HeliosConfig
 from .layers import Block, Head, sdpa
-from .rope import pad_to_multiple, pool_table, rope_table
+from .rope import as_rope, pad_to_multiple, pool_table, rope_table
 
 
 class History:
-    """The remembered frames as tokens (B, P, D), long, mid, anchor, short, with their rotary table (2, P, d/2)."""
+    """The remembered frames as tokens (B, P, D), long, mid, anchor, short, and their complex rotary table (P, d/2)."""
 
     def __init__(self, tokens: Tensor, table: Tensor, rope_of_chunk):
         self.tokens = tokens
@@ -28,7 +28,7 @@ class History:
     def rope(self, grid: tuple[int, int, int]) -> Tensor:
         """Table of the history and of a chunk of `grid` tokens (T, H, W) behind it, made once per grid."""
         if grid not in self._tables:
-            self._tables[grid] = torch.cat([self._table, self._rope_of_chunk(grid, self._table.device)], dim=1)
+            self._tables[grid] = torch.cat([self._table, self._rope_of_chunk(grid, self._table.device)])
         return self._tables[grid]
 
     def tokens_for(self, batch: int) -> Tensor:
@@ -140,7 +140,7 @@ class HeliosTransformer(nn.Module):
             table = rope_table(times.to(latents.device), height, width, dims, theta)
             if factor > 1:
                 table = pool_table(table, factor)
-            return rearrange(tokens, "b d t h w -> b (t h w) d"), rearrange(table, "s t h w d -> s (t h w) d")
+            return rearrange(tokens, "b d t h w -> b (t h w) d"), as_rope(table)
 
         anchor_time, long_times, mid_times, short_time, _ = torch.arange(1 + HISTORY_LATENTS + CHUNK_LATENTS).split(
             [1, *HISTORY, CHUNK_LATENTS]
@@ -150,15 +150,13 @@ class HeliosTransformer(nn.Module):
             embed(mid, mid_times, self.patch_mid, 2),
             embed(short, torch.cat([anchor_time, short_time]), self.patch_short, 1),
         ]
-        tokens, table = (torch.cat(part, dim=1) for part in zip(*parts))
-        return History(tokens, table, self._rope_of_chunk)
+        tokens, tables = zip(*parts)
+        return History(torch.cat(tokens, dim=1), torch.cat(tables), self._rope_of_chunk)
 
     def _rope_of_chunk(self, grid: tuple[int, int, int], device) -> Tensor:
         t, h, w = grid
         times = torch.arange(1 + HISTORY_LATENTS, 1 + HISTORY_LATENTS + t, device=device)
-        return rearrange(
-            rope_table(times, h, w, self.config.rope_dim, self.config.rope_theta), "s t h w d -> s (t h w) d"
-        )
+        return as_rope(rope_table(times, h, w, self.config.rope_dim, self.config.rope_theta))
 
     def embed_text(self, context: Tensor, keep_keys_values: bool = True) -> Text:
         """context (B, T, text_dim), zeros behind the last real token -> `Text`.

@@ -40,6 +40,11 @@ def pool_table(table: Tensor, factor: int) -> Tensor:
     return F.avg_pool3d(pad_to_multiple(cells, (factor,) * 3), factor).movedim(1, -1)
 
 
+def as_rope(table: Tensor) -> Tensor:
+    """A table (2, T, H, W, D/2) as complex numbers (T * H * W, D/2), to turn tokens by in one product."""
+    return torch.complex(*table.flatten(1, 3))
+
+
 def pad_to_multiple(x: Tensor, sizes: tuple[int, int, int]) -> Tensor:
     """Repeat the last frame, row and column of (..., T, H, W) until each length divides."""
     t, h, w = (-n % size for n, size in zip(x.shape[-3:], sizes))
@@ -47,7 +52,6 @@ def pad_to_multiple(x: Tensor, sizes: tuple[int, int, int]) -> Tensor:
 
 
 def apply_rope(x: Tensor, rope: Tensor) -> Tensor:
-    """Turn each pair of channels of x (B, L, heads, D) by rope (2, L, D/2); float32 inside, x's dtype out."""
-    cos, sin = rope[:, None, :, None]  # (1, L, 1, D/2) each
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)
+    """Turn each pair of channels of x (B, L, heads, D) by the complex rope (L, D/2); float32 inside, x's dtype out."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (B, L, heads, D/2)
+    return torch.view_as_real(pairs * rope[:, None]).flatten(-2).to(x.dtype)
