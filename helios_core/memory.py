@@ -1,12 +1,21 @@
 """What a film needs to go on: its last frames, its anchor and the state of its random numbers."""
 
+import json
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from .config import CHUNK_LATENTS, HISTORY_LATENTS, SPATIAL_FACTOR, check_size
 from .noise import draw
+
+FILE_FORMAT = "helios-memory-1"
+TENSORS = ("frames", "anchor", "rng_state")
 
 NoiseRange = tuple[float, float]
 NOISE: NoiseRange = (0.111, 0.135)  # strengths that Helios was trained to expect of a history that it did not make
@@ -130,6 +139,71 @@ class HistoryMemory:
             noise_device=generator.device.type,
             rng_state=generator.get_state(),
         )
+
+    def save(self, path: str | Path, notes: dict[str, str] | None = None) -> None:
+        """Write a .safetensors file, whole or not at all; `notes` are kept beside, for people."""
+        path = Path(path)
+        tensors = {"frames": self.frames, "anchor": self.anchor, "rng_state": self.rng_state}
+        header = {"chunk": self.chunk, "seed": self.seed, "noise_device": self.noise_device}
+        content = save(
+            {name: t.cpu().contiguous() for name, t in tensors.items() if t is not None},
+            {"format": FILE_FORMAT, "helios_memory": json.dumps(header), "notes": json.dumps(notes or {})},
+        )
+        # Beside the file, since a rename is only whole within one disk; unique, since two runs may save at once.
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
+                os.replace(file.name, path)
+            except BaseException:
+                file.close()
+                os.unlink(file.name)
+                raise
+
+    @classmethod
+    def load(cls, path: str | Path) -> tuple["HistoryMemory", dict[str, str]]:
+        """A saved memory and its notes. Raises ValueError, with the file's name, for anything else."""
+        path = Path(path)
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys() if name in TENSORS}
+        except SafetensorError as error:
+            raise ValueError(f"{path.name}: damaged or not a Helios memory ({error})") from error
+        try:
+            return cls._checked(metadata, tensors)
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise ValueError(f"{path.name}: not a Helios memory that can be read here: {error}") from error
+
+    @classmethod
+    def _checked(cls, metadata: dict, tensors: dict[str, Tensor]) -> tuple["HistoryMemory", dict[str, str]]:
+        if metadata.get("format") != FILE_FORMAT:
+            raise ValueError(f"its format is {metadata.get('format')!r}, {FILE_FORMAT!r} is needed")
+        header, notes = json.loads(metadata["helios_memory"]), json.loads(metadata.get("notes", "{}"))
+        frames, anchor, rng_state = (tensors.get(name) for name in TENSORS)
+        chunk, seed, device = header["chunk"], header["seed"], header["noise_device"]
+        if frames is None or frames.ndim != 5 or frames.shape[2] != HISTORY_LATENTS or frames.dtype != torch.float32:
+            raise ValueError("its frames are not float32 (B, C, 19, H/8, W/8)")
+        b, c, _, h, w = frames.shape
+        check_size(w * SPATIAL_FACTOR, h * SPATIAL_FACTOR, 16, "Helios' patches")
+        if anchor is not None and (anchor.shape != (b, c, 1, h, w) or anchor.dtype != torch.float32):
+            raise ValueError("its anchor is of another size or type than its frames")
+        if not all(torch.isfinite(t).all() for t in (frames, anchor) if t is not None):
+            raise ValueError("its frames hold NaN or infinity")
+        if type(chunk) is not int or chunk < 0 or not (seed is None or type(seed) is int and 0 <= seed < 2**64):
+            raise ValueError(f"chunk={chunk!r}, seed={seed!r}")
+        if device not in ("cpu", "cuda", "mps", "xpu", "npu"):
+            raise ValueError(f"noise_device={device!r}")
+        if not isinstance(notes, dict):
+            raise ValueError("its notes are no object")
+        if rng_state is not None:
+            if rng_state.dtype != torch.uint8 or rng_state.ndim != 1:
+                raise ValueError("its random state is no row of bytes")
+            if device == "cpu":
+                torch.Generator().set_state(rng_state)  # refuses what is not one
+        return cls(frames, anchor, chunk, seed, device, rng_state), {str(k): str(v) for k, v in notes.items()}
 
     def to(self, device) -> "HistoryMemory":
         """The same with its frames on another device."""

@@ -1,0 +1,137 @@
+"""Memories on disk: what is saved comes back, what is not a memory is refused in one sentence."""
+
+import json
+import os
+import struct
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Segment, sample_chunks
+from helios_core.denoise import ModelDenoiser
+from oracle import embeddings, models
+
+RECIPE = RECIPES["distilled"]
+
+
+@torch.no_grad()
+def film(memory, chunks, seed=3):
+    denoise = ModelDenoiser(models()[1], RECIPE)
+    schedule = PromptSchedule((Segment(0, embeddings(1)),))
+    records = sample_chunks(denoise, memory, schedule, RECIPE, chunks=chunks, seed=seed)
+    return [r for r in records if isinstance(r, Chunk)]
+
+
+@pytest.fixture(scope="module")
+def memory():
+    return film(HistoryMemory.empty(64, 64), 2)[-1].memory
+
+
+def test_going_on_from_a_file_is_as_if_never_stopped(tmp_path):
+    whole = film(HistoryMemory.empty(64, 64), 4)
+    whole[1].memory.save(tmp_path / "film.safetensors", {"prompt": "the sea"})
+    loaded, notes = HistoryMemory.load(tmp_path / "film.safetensors")
+    assert notes == {"prompt": "the sea"} and loaded.chunk == 2
+    for again, before in zip(film(loaded, 2), whole[2:]):
+        assert torch.equal(again.latents, before.latents)
+
+
+@pytest.mark.parametrize("anchor", [None, torch.ones(1, 16, 1, 8, 8)], ids=["none", "some"])
+def test_every_field_comes_back(tmp_path, anchor):
+    memory = HistoryMemory(torch.randn(1, 16, 19, 8, 8), anchor, chunk=7, seed=2**64 - 1, noise_device="cuda")
+    memory.save(tmp_path / "m.safetensors")
+    loaded, notes = HistoryMemory.load(tmp_path / "m.safetensors")
+    assert notes == {} and torch.equal(loaded.frames, memory.frames) and loaded.rng_state is None
+    assert (loaded.chunk, loaded.seed, loaded.noise_device) == (7, 2**64 - 1, "cuda")
+    assert loaded.anchor is None if anchor is None else torch.equal(loaded.anchor, anchor)
+
+
+def test_a_failing_disk_leaves_the_old_file(tmp_path, memory, monkeypatch):
+    path = tmp_path / "m.safetensors"
+    memory.save(path, {"take": "1"})
+
+    def full(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        memory.save(path, {"take": "2"})
+    assert HistoryMemory.load(path)[1] == {"take": "1"}
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+GOOD = dict(format="helios-memory-1", helios_memory=json.dumps(dict(chunk=1, seed=3, noise_device="cpu")))
+
+
+def written(path, metadata=GOOD, **tensors):
+    tensors = {"frames": torch.zeros(1, 16, 19, 8, 8), **tensors}
+    save_file({k: t for k, t in tensors.items() if t is not None}, path, metadata)
+    return path
+
+
+def header(**changes):
+    return GOOD | {"helios_memory": json.dumps(dict(chunk=1, seed=3, noise_device="cpu") | changes)}
+
+
+@pytest.mark.parametrize(
+    "metadata, tensors, message",
+    [
+        (None, {}, "its format is None, 'helios-memory-1' is needed"),
+        (GOOD | {"format": "helios-memory-2"}, {}, "its format is 'helios-memory-2'"),
+        ({"format": "helios-memory-1"}, {}, "helios_memory"),
+        (GOOD | {"helios_memory": "{"}, {}, "can be read here"),
+        (GOOD | {"helios_memory": "[]"}, {}, "can be read here"),
+        (GOOD | {"notes": "[1]"}, {}, "its notes are no object"),
+        (header(chunk=-1), {}, "chunk=-1"),
+        (header(chunk="../../x"), {}, r"chunk='\.\./\.\./x'"),
+        (header(seed=2**64), {}, "seed=18446744073709551616"),
+        (header(noise_device="disk"), {}, "noise_device='disk'"),
+        (GOOD, {"frames": None, "anchor": torch.zeros(1)}, "its frames are not"),
+        (GOOD, {"frames": torch.zeros(1, 16, 18, 8, 8)}, "its frames are not"),
+        (GOOD, {"frames": torch.zeros(1, 16, 19, 8, 8).half()}, "its frames are not float32"),
+        (GOOD, {"frames": torch.zeros(1, 16, 19, 7, 8)}, "multiples of 16"),
+        (GOOD, {"frames": torch.zeros(1, 16, 19, 0, 0)}, "multiples of 16"),
+        (GOOD, {"frames": torch.full((1, 16, 19, 8, 8), torch.nan)}, "NaN"),
+        (GOOD, {"anchor": torch.zeros(1, 16, 2, 8, 8)}, "its anchor is of another size"),
+        (GOOD, {"anchor": torch.zeros(1, 16, 1, 8, 8).int()}, "its anchor is of another size"),
+        (GOOD, {"rng_state": torch.zeros(5056, dtype=torch.uint8)}, "can be read here"),
+        (GOOD, {"rng_state": torch.zeros(3, dtype=torch.uint8)}, "can be read here"),
+        (GOOD, {"rng_state": torch.zeros(5056)}, "no row of bytes"),
+    ],
+    ids=str,
+)
+def test_what_is_no_memory_is_refused(tmp_path, metadata, tensors, message):
+    path = written(tmp_path / "m.safetensors", metadata, **tensors)
+    with pytest.raises(ValueError, match=rf"^m\.safetensors: .*{message}"):
+        HistoryMemory.load(path)
+
+
+def test_other_tensors_are_left_alone(tmp_path):
+    path = written(tmp_path / "m.safetensors", GOOD, **{"../../evil": torch.zeros(4)})
+    assert HistoryMemory.load(path)[0].chunk == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_broken_bytes_are_refused_or_read(tmp_path, memory, data):
+    """Cut anywhere, or with any bytes changed: a clear error, or a memory of finite frames."""
+    path = tmp_path / "m.safetensors"
+    memory.save(path)
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
+    else:
+        end = 8 + struct.unpack("<Q", content[:8])[0]  # the header is where damage can do harm
+        for _ in range(data.draw(st.integers(1, 8))):
+            content[data.draw(st.integers(0, min(end + 64, len(content) - 1)))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        loaded, _ = HistoryMemory.load(path)
+    except ValueError as error:
+        assert str(error).startswith("m.safetensors: ")
+    else:
+        assert torch.isfinite(loaded.frames).all()
