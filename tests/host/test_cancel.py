@@ -29,7 +29,7 @@ def plain():
     return core_film(RECIPES["distilled"])
 
 
-def test_cancel_in_the_second_chunk(any_server, plain, record_property):
+def test_cancel_in_the_second_chunk(any_server, plain):
     server = any_server
     assert relative_error(film(server), plain) < 1e-5  # what threads a run leaves, it leaves here
     graph = Graph(server)

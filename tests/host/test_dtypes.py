@@ -29,7 +29,7 @@ def exact():
 
 
 @pytest.mark.parametrize("weight_dtype", WEIGHT_DTYPES)
-def test_weight_dtypes(any_server, exact, weight_dtype, record_property):
+def test_weight_dtypes(any_server, exact, weight_dtype):
     before = len(any_server.log())
     got = film(any_server, weight_dtype=weight_dtype)
     error = relative_error(got, exact)

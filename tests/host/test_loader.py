@@ -50,13 +50,13 @@ def wan_names() -> dict:
 def install_layouts(server) -> None:
     """Every layout of the small model that people have on disk, once each."""
     models = server.models_dir / "diffusion_models"
-    if (models / "Helios-Distilled").exists():
+    if (models / "helios-pipeline").exists():
         return
     tensors = small_tensors()
     write_shards(models / "helios-mid-shards", tensors, 3)
-    write_shards(models / "Helios-Distilled" / "transformer", tensors, 2)
+    write_shards(models / "helios-pipeline" / "transformer", tensors, 2)
     index = {"_class_name": "HeliosPyramidPipeline", "is_distilled": True}
-    (models / "Helios-Distilled" / "model_index.json").write_text(json.dumps(index))
+    (models / "helios-pipeline" / "model_index.json").write_text(json.dumps(index))
     small()[0].save_pretrained(models / "helios-base-folder")
     (models / "sub").mkdir()
     install_helios(server, "sub/helios_base_fp32.safetensors")
@@ -70,7 +70,7 @@ def install_layouts(server) -> None:
 
 # Name in the widget -> variant that "auto" finds.
 LAYOUTS = {
-    "Helios-Distilled/": "distilled",
+    "helios-pipeline/": "distilled",
     "helios-mid-shards/": "mid",
     "helios-base-folder/": "base",
     "sub/helios_base_fp32.safetensors": "base",
@@ -111,7 +111,7 @@ def test_layouts_load(any_server, name):
 
 def test_variant_of_the_widget_wins(server):
     install_layouts(server)
-    got = film(server, "base", name="Helios-Distilled/", steps="2")
+    got = film(server, "base", name="helios-pipeline/", steps="2")
     assert relative_error(got, core_film(two_steps("base"))) < 1e-5
 
 
