@@ -139,6 +139,12 @@ class Run:
             self._histories.clear()
         self.step = step
 
+    def clear(self):
+        """Let go of what lies on the GPU: the host may keep the patcher that leads here."""
+        self.step = None
+        self._histories.clear()
+        self._texts.clear()
+
     def keep_texts(self, uuids):
         """Forget the texts that these conds do not use."""
         self._texts = {key: text for key, text in self._texts.items() if set(key[0]) <= uuids}
@@ -334,6 +340,7 @@ class ChunkSampler(comfy.samplers.Sampler):
                     done += 1
         finally:
             guider.conds["positive"] = conds
+            self.run.clear()
         self.memory = self.memory.to("cpu")
         return torch.cat(latents, dim=2)
 
@@ -343,8 +350,6 @@ def mix_conds(conds: list[dict], mix) -> list[dict]:
     chosen = [(weight, [c for c in conds if c["helios_prompt"] == i]) for weight, i in mix]
     if len(chosen) == 1:
         return chosen[0][1]
-    if len({len(entries) for _, entries in chosen}) > 1:
-        raise ValueError("schedule: a blend needs conditionings with the same number of parts; use a cut there")
     mixed = []
     for entries in zip(*(entries for _, entries in chosen)):
         weighted = [(w, c["model_conds"]["c_crossattn"].cond) for (w, _), c in zip(chosen, entries)]
@@ -378,6 +383,12 @@ def sample(
 
     Returns raw latents (B, 16, 9 * chunks, H/8, W/8) and the memory to go on from.
     """
+    for before, segment in zip(schedule.segments, schedule.segments[1:]):
+        if segment.blend and len(before.prompt) != len(segment.prompt):
+            raise ValueError(
+                f"schedule: the blend at chunk {segment.start} is between conditionings of {len(before.prompt)} and "
+                f"{len(segment.prompt)} parts; both need the same number of parts, or use a cut there"
+            )
     patcher, run = patcher.clone(), Run()
     patcher.model_options.setdefault("transformer_options", {})[RUN] = run
     if recipe.cfg_zero_star and recipe.cfg > 1 and "sampler_cfg_function" not in patcher.model_options:
