@@ -84,14 +84,14 @@ def load_checkpoint(path: str | Path, read=read_safetensors) -> Checkpoint:
     return Checkpoint(config, tensors, find_variant(path, metadata), files, metadata)
 
 
-def convert_tensors(tensors: dict[str, Tensor], model: torch.nn.Module, device=None) -> None:
+def convert_tensors(tensors: dict[str, Tensor], model: torch.nn.Module, device=None, copy: bool = False) -> None:
     """Give each tensor its parameter's dtype, in place and one after the other, so that files can be let go of.
 
     Quantized layers, known by their `X.comfy_quant`, are left as they are.
     """
     for key, parameter in model.named_parameters():
         if key in tensors and f"{key.removesuffix('.weight')}.comfy_quant" not in tensors:
-            tensors[key] = tensors[key].to(device, parameter.dtype)
+            tensors[key] = tensors[key].to(device, parameter.dtype, copy=copy)
 
 
 def rename_keys(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -32,8 +32,8 @@ class DMD:
         self.start = start
 
     def step(self, i: int, x: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-        # MPS has no float64; there the float32 product is used.
-        wide = torch.float32 if x.device.type == "mps" else torch.float64
+        # Elsewhere (MPS, many XPUs) there is no float64.
+        wide = torch.float64 if x.device.type in ("cpu", "cuda") else torch.float32
         x0 = (x.to(wide) - self.sigmas[i] * flow.to(wide)).to(x.dtype)
         following = self.sigmas[i + 1]
         return (1 - following) * x0 + following * self.start if following else x0, x0

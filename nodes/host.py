@@ -79,17 +79,16 @@ class HostTransformer(HeliosTransformer):
     def __init__(self, image_model=None, device=None, dtype=None, operations=None, **settings):
         super().__init__(HeliosConfig.from_dict(settings), operations=operations, device=device, dtype=dtype)
 
-    def forward(self, x, timestep, context=None, control=None, transformer_options={}, **kwargs):
+    def forward(self, x, timestep, context=None, control=None, transformer_options={}, helios_call=None, **kwargs):
         return comfy.patcher_extension.WrapperExecutor.new_class_executor(
             self._forward,
             self,
             comfy.patcher_extension.get_all_wrappers(
                 comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options
             ),
-        ).execute(x, timestep, context, transformer_options)
+        ).execute(x, timestep, context, helios_call, transformer_options)
 
-    def _forward(self, x, timestep, context, transformer_options):
-        call = transformer_options[RUN]
+    def _forward(self, x, timestep, context, call, transformer_options):
         options = {**transformer_options, "total_blocks": len(self.blocks), "block_type": "double"}
         flow = super().forward(x, call.timestep.expand(x.shape[0]), call.text, call.history, HostAttention(options))
         return flow.float() * call.scale
@@ -98,8 +97,8 @@ class HostTransformer(HeliosTransformer):
         """As on Wan, other packs may replace a block: they see the noisy tokens as `img`."""
         options = attention.options
         options["block_index"] = i
-        replace = options.get("patches_replace", {}).get("dit", {}).get(("double_block", i))
-        if replace is None:
+        patch = options.get("patches_replace", {}).get("dit", {}).get(("double_block", i))
+        if patch is None:
             return super().run_block(i, past, x, rows, rope, text, attention)
 
         def original(args):
@@ -109,7 +108,7 @@ class HostTransformer(HeliosTransformer):
             return {"past": out[0], "img": out[1]}
 
         args = {"img": x, "past": past, "txt": text, "vec": rows, "pe": rope, "transformer_options": options}
-        out = replace(args, {"original_block": original})
+        out = patch(args, {"original_block": original})
         return out.get("past", past), out["img"]
 
 
@@ -149,17 +148,25 @@ class Run:
         """Forget the texts that these conds do not use."""
         self._texts = {key: text for key, text in self._texts.items() if set(key[0]) <= uuids}
 
-    def prepare(self, model, context, options, dtype, device) -> ModelCall:
-        key = (tuple(options.get("uuids", ())), device)
-        text = self._texts.get(key)
-        if text is None or not self.cache:
-            text = self._texts[key] = model.embed_text(context.to(device, dtype), self.keep_keys_values)
+    def prepare(self, model, x, context, options, dtype) -> ModelCall:
+        device = x.device
+        uuids = tuple(options.get("uuids", ()))
+        # Wrappers may split the batch, and the ids no longer say whose text this is.
+        known = self.cache and uuids and len(context) == len(uuids) * len(self.step.memory.frames)
+        text = self._texts.get((uuids, device)) if known else None
+        if text is None:
+            text = model.embed_text(context.to(device, dtype), self.keep_keys_values)
+            if known:  # a text is kept once, however the host batches it
+                kept = {k: t for k, t in self._texts.items() if k[1] != device or not set(k[0]) & set(uuids)}
+                self._texts = {**kept, (uuids, device): text}
         history = self._histories.get(device)
         if history is None or not self.cache:
             memory = self.step.memory
             history = self._histories[device] = model.embed_history(
                 memory.frames.to(device), memory.anchor_or_zeros().to(device), dtype
             )
+        # The table is made here, so that a compiled model finds it there and stays one graph.
+        history.rope(tuple(size // p for size, p in zip(x.shape[2:], model.config.patch_size)))
         timestep = torch.tensor([self.step.timestep], device=device)
         # The host takes timestep / 1000 for sigma and forms x - sigma * output. Within a pyramid stage the noise
         # level is another number, so the output is scaled for that difference to be the true x0.
@@ -203,8 +210,10 @@ class HeliosModel(comfy.model_base.BaseModel):
         if run is None:
             raise ValueError("A Helios model makes video in chunks: use Helios Chunk Sampler in place of KSampler.")
         # Outside the transformer, so that torch.compile sees tensors only.
-        call = run.prepare(self.diffusion_model, c_crossattn, transformer_options, self.get_dtype_inference(), x.device)
-        return super()._apply_model(x, t, c_concat, c_crossattn, control, {**transformer_options, RUN: call}, **kwargs)
+        call = run.prepare(self.diffusion_model, x, c_crossattn, transformer_options, self.get_dtype_inference())
+        # By a name of its own: torch.compile nodes drop their guards on all that is in transformer_options. The text is
+        # in the call already.
+        return super()._apply_model(x, t, c_concat, None, control, transformer_options, helios_call=call, **kwargs)
 
     def memory_required(self, input_shape, cond_shapes={}):
         """Bytes of activations at the largest stage, the history's tokens counted."""
@@ -257,8 +266,10 @@ def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", 
     model = HeliosModel(config, variant, device=None if config.quant_config else torch.device("meta"))
     dynamic = not disable_dynamic and getattr(comfy.model_patcher, "CoreModelPatcher", None)
     patcher = (dynamic or comfy.model_patcher.ModelPatcher)(model, load_device, offload_device)
-    if not getattr(patcher, "is_dynamic", bool)():
-        convert_tensors(tensors, model.diffusion_model)
+    if not (hasattr(patcher, "is_dynamic") and patcher.is_dynamic()):
+        # Where the host maps files read-only, a patcher that writes into weights needs them as its own.
+        read_only = getattr(getattr(comfy, "memory_management", None), "aimdo_enabled", False)
+        convert_tensors(tensors, model.diffusion_model, copy=read_only)
     missing, unknown = model.diffusion_model.load_state_dict(tensors, strict=False, assign=True)
     if missing or unknown:
         raise ValueError(
@@ -365,7 +376,9 @@ def keys_values_fit(guider, shape) -> bool:
     prompts = 1 if guider.cfg == 1 else 2
     size = mm.dtype_size(model.get_dtype_inference())
     keys_values = 2 * config.num_layers * shape[0] * prompts * TEXT_TOKENS * config.dim * size
-    return mm.get_free_memory(device) > keys_values + 1.5 * model.memory_required(list(shape))
+    # The patcher counts what could be evicted too, where weights come and go.
+    free = getattr(guider.model_patcher, "get_free_memory", mm.get_free_memory)(device)
+    return free > keys_values + 1.5 * model.memory_required(list(shape))
 
 
 def sample(
@@ -389,6 +402,16 @@ def sample(
                 f"schedule: the blend at chunk {segment.start} is between conditionings of {len(before.prompt)} and "
                 f"{len(segment.prompt)} parts; both need the same number of parts, or use a cut there"
             )
+    for tensor_and_values in [entry for s in schedule.segments for entry in s.prompt] + list(negative or ()):
+        unusable = {"area", "mask", "control"} & tensor_and_values[1].keys()
+        if unusable:
+            raise ValueError(
+                f"The conditioning has {' and '.join(sorted(unusable))}, which cannot work here: a chunk is made at "
+                "several sizes. Connect it without."
+            )
+    channels = patcher.model.diffusion_model.config.in_channels
+    if memory.frames.shape[1] != channels:
+        raise ValueError(f"memory: it has {memory.frames.shape[1]} latent channels, this model {channels}.")
     patcher, run = patcher.clone(), Run()
     patcher.model_options.setdefault("transformer_options", {})[RUN] = run
     if recipe.cfg_zero_star and recipe.cfg > 1 and "sampler_cfg_function" not in patcher.model_options:
@@ -437,7 +460,7 @@ def find_model(name: str) -> str:
     """The path of a name that `list_models` gave."""
     for root in folder_paths.get_folder_paths("diffusion_models"):
         path = Path(root, name)
-        if name.endswith("/") and path.is_dir() and path.resolve().parent == Path(root).resolve():
+        if name.endswith("/") and Path(name).name == name[:-1] != ".." and path.is_dir():
             return str(path)
     return folder_paths.get_full_path_or_raise("diffusion_models", name)
 
@@ -456,15 +479,12 @@ def check_model(name: str) -> bool | str:
 def apply_lora(patcher, path: str, strength: float):
     """The model with a LoRA on it, and a sentence that says how much of the file was used."""
     recipe_of(patcher)
-    prefix = "diffusion_model."
-    shapes = {
-        k.removeprefix(prefix): tuple(v.shape)
-        for k, v in patcher.model.state_dict().items()
-        if k.startswith(prefix) and k.endswith(".weight")
-    }
+    # Of the parameters, which know their shape however they are packed.
+    parameters = patcher.model.diffusion_model.named_parameters()
+    shapes = {k: tuple(p.shape) for k, p in parameters if k.endswith(".weight")}
     name = Path(path).name
     tensors, matched, unmatched = rename_lora(comfy.utils.load_torch_file(path, safe_load=True), shapes, name)
-    tensors = {prefix + k: v for k, v in tensors.items()}
+    tensors = {f"diffusion_model.{k}": v for k, v in tensors.items()}
     patches = comfy.lora.load_lora(tensors, comfy.lora.model_lora_keys_unet(patcher.model, {}))
     patched = patcher.clone()
     applied = patched.add_patches(patches, strength)
@@ -494,6 +514,8 @@ def decode(vae, latents: torch.Tensor, tiling: str, tile_size: int, overlap: int
             else:
                 pixels = vae.decode(chunk)
             pixels = pixels.reshape(-1, *pixels.shape[-3:])
+            if len(pixels) != CHUNK_FRAMES:
+                raise ValueError(f"vae: {len(pixels)} frames came of a chunk, not 33; choose the Wan 2.1 VAE.")
             if frames is None:
                 count = latents.shape[0] * latents.shape[2] // CHUNK_LATENTS * CHUNK_FRAMES
                 frames = torch.empty(count, *pixels.shape[1:], dtype=pixels.dtype)

@@ -91,5 +91,5 @@ class HeliosLoraLoader(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name, strength, **_):
-        path = folder_paths.get_full_path("loras", lora_name)
+        path = lora_name and folder_paths.get_full_path("loras", lora_name)
         return lora_name, strength, path and Path(path).stat().st_mtime

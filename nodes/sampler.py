@@ -65,7 +65,8 @@ class HeliosChunkSampler(io.ComfyNode):
                     "solver",
                     options=["auto", "unipc", "euler", "dmd"],
                     default="auto",
-                    tooltip="auto is the recipe: unipc for Base and Mid, dmd for Distilled.",
+                    tooltip="auto is the recipe: unipc for Base and Mid, dmd for Distilled. On Distilled, unipc and "
+                    "euler want 10 steps or more a stage.",
                     extra_dict=ADVANCED,
                 ),
                 io.Combo.Input(
@@ -133,7 +134,10 @@ class HeliosChunkSampler(io.ComfyNode):
         memory = memory or HistoryMemory.empty(640, 384)
         recipe.check_size(memory.width, memory.height)
         chunks = chunk_count(length)
-        host.show_text(f"length={length}: {film_length(chunks)}", cls.hidden.unique_id)
+        text = f"length={length}: {film_length(chunks)}"
+        if recipe.is_zero_init(stage=0, step=recipe.steps[0] - 1):
+            text += f"; steps={steps} are too few: CFG-Zero* leaves out {recipe.zero_steps + 1} in the first stage"
+        host.show_text(text, cls.hidden.unique_id)
         latents, memory = host.sample(
             model,
             schedule or PromptSchedule((Segment(0, positive),)),

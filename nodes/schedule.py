@@ -43,11 +43,11 @@ class HeliosPromptSchedule(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, schedule=None):
+    def validate_inputs(cls, schedule=None, fps=None):
         if schedule is None:  # linked: checked when it runs
             return True
         try:
-            parse_schedule(schedule)
+            parse_schedule(schedule, FPS if fps is None else fps)
         except ValueError as error:
             return str(error)
         return True

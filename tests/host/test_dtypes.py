@@ -105,9 +105,8 @@ def patched(server, kind: str, variant="distilled"):
     graph = Graph(server)
     samples = graph.sample(
         graph.add("TestPatchModel", model=graph.load(variant=variant), kind=kind),
-        steps="2",
         positive=POSITIVE,
-        **({} if variant == "distilled" else {"negative": NEGATIVE}),
+        **({} if variant == "distilled" else {"negative": NEGATIVE, "steps": "3"}),
     )
     calls = graph.add("TestCalls", samples=samples, kind=kind)
     saved = graph.save(samples)
@@ -140,7 +139,7 @@ def test_skipping_a_block(any_server, exact):
 @pytest.mark.parametrize("variant", ["base", "mid"])
 def test_guidance_patches(any_server, variant):
     """A CFG function replaces ours (CFG-Zero* of Mid too); one behind it changes what it gave."""
-    steps = {"base": (2,), "mid": (2, 2, 2)}[variant]
+    steps = {"base": (3,), "mid": (3, 3, 3)}[variant]
     recipe = replace(RECIPES[variant], steps=steps)
     calls = 2 * (sum(steps) - (2 if variant == "mid" else 0))  # Mid's first two steps of a chunk are zero
     plain = core_film(recipe)

@@ -197,7 +197,11 @@ BAD_RUNS = {
     "segments without chunk 0": (segments((2, "cut")), SEGMENT, r"a prompt at chunk 0 is needed \(.*at chunk 2\)"),
     "segments at one chunk": (segments((0, "cut"), (3, "cut"), (3, "blend")), SEGMENT, r"two prompts .* chunk 3"),
     "first segment blends": (segments((0, "blend")), SEGMENT, r"first prompt has nothing to blend from; make it"),
-    "blend of unequal parts": (segments((0, "cut"), (1, "blend"), combine=[1]), SAMPLER, r"blend at chunk 1 .* 1 and 2 parts"),
+    "blend of unequal parts": (
+        segments((0, "cut"), (1, "blend"), combine=[1]),
+        SAMPLER,
+        r"blend at chunk 1 .* 1 and 2 parts",
+    ),
     "linked schedule": (
         schedule("4: a", linked=True),
         SCHEDULE,
@@ -246,7 +250,7 @@ BAD_PROMPTS = {
 def queue(server, build) -> str:
     graph = Graph(server)
     if film := build(graph):
-        graph.save(graph.sample(film.pop("model"), **{"steps": "1", **film}))
+        graph.save(graph.sample(film.pop("model"), **{"steps": "3", **film}))
     return server.queue(graph)
 
 

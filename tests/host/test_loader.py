@@ -80,8 +80,8 @@ LAYOUTS = {
 }
 
 
-def two_steps(variant: str):
-    return replace(RECIPES[variant], steps=(2,) * RECIPES[variant].stages)
+def three_steps(variant: str):
+    return replace(RECIPES[variant], steps=(3,) * RECIPES[variant].stages)
 
 
 def listed(server) -> list[str]:
@@ -103,16 +103,16 @@ def test_files_and_folders_are_listed(any_server):
 def test_layouts_load(any_server, name):
     install_layouts(any_server)
     before = len(any_server.log())
-    got = film(any_server, "auto", name=name, steps="2")
+    got = film(any_server, "auto", name=name, steps="3")
     variant = LAYOUTS[name]
     assert f"Helios {variant} loaded from" in any_server.log()[before:]
-    assert relative_error(got, core_film(two_steps(variant))) < 1e-5
+    assert relative_error(got, core_film(three_steps(variant))) < 1e-5
 
 
 def test_variant_of_the_widget_wins(server):
     install_layouts(server)
-    got = film(server, "base", name="helios-pipeline/", steps="2")
-    assert relative_error(got, core_film(two_steps("base"))) < 1e-5
+    got = film(server, "base", name="helios-pipeline/", steps="3")
+    assert relative_error(got, core_film(three_steps("base"))) < 1e-5
 
 
 def test_a_new_folder_appears_without_a_restart(server):

@@ -64,9 +64,9 @@ def test_film_equals_diffusers_and_the_core(server, name):
 )
 def test_other_solvers(server, variant, solver, amplify):
     """Solvers that the recipe does not name; amplified are only DMD's first chunks."""
-    recipe = replace(RECIPES[variant], solver=solver, steps=(2,) * RECIPES[variant].stages)
+    recipe = replace(RECIPES[variant], solver=solver, steps=(3,) * RECIPES[variant].stages)
     recipe = replace(recipe, amplify_first_chunk=amplify == "on")
-    got = film(server, variant, solver=solver, steps="2", amplify_first_chunk=amplify)
+    got = film(server, variant, solver=solver, steps="3", amplify_first_chunk=amplify)
     assert relative_error(got, core_film(recipe)) < TOLERANCE
     assert relative_error(got, core_film(replace(recipe, solver=RECIPES[variant].solver))) > 1e-4
 
@@ -130,7 +130,7 @@ def test_schedule_text_equals_segments(server):
 @pytest.mark.parametrize("variant", ["distilled", "mid"])
 def test_memory_goes_on_bit_for_bit(server, variant):
     graph = Graph(server)
-    model, texts, steps = graph.load(variant=variant), prompts(variant), {"steps": "2"}
+    model, texts, steps = graph.load(variant=variant), prompts(variant), {"steps": "3"}
     whole = graph.save(graph.sample(model, **texts, **steps, length=132))
     first = graph.sample(model, **texts, **steps, length=66)
     second = graph.sample(model, **texts, **steps, length=33, memory=[first[0], 1])
@@ -220,8 +220,8 @@ def test_progress_of_all_films_reaches_the_end(any_server):
 
 def test_films_on_the_oldest_host(old_server):
     for variant in ("distilled", "mid"):
-        recipe = replace(RECIPES[variant], steps=(2, 2, 2))
-        assert relative_error(film(old_server, variant, steps="2"), core_film(recipe)) < TOLERANCE
+        recipe = replace(RECIPES[variant], steps=(3, 3, 3))
+        assert relative_error(film(old_server, variant, steps="3"), core_film(recipe)) < TOLERANCE
 
 
 def decode(graph: Graph, samples: list, tiling: str, tile_size=256, overlap=64):
