@@ -88,6 +88,10 @@ def sample(variant="distilled", **inputs):
     return build
 
 
+def area(g):
+    return g.add("ConditioningSetArea", conditioning=g.text(POSITIVE), width=64, height=64, x=0, y=0, strength=1.0)
+
+
 def size(width, height, variant="distilled"):
     return sample(variant, memory=lambda g: g.add("HeliosHistoryMemory", width=width, height=height))
 
@@ -185,6 +189,7 @@ BAD_RUNS = {
     # prompts
     "embeddings of CLIP": (sample(positive=embeddings(1, dim=48)), SAMPLER, r"text emb.* 48 wide, .*32: .*UMT5"),
     "negative of CLIP": (sample("base", negative=embeddings(1, dim=48)), SAMPLER, r"48 wide"),
+    "positive with an area": (sample(positive=area), SAMPLER, r"The conditioning has area, which cannot work here"),
     "no prompt": (sample(positive=None), SAMPLER, r"schedule and positive: connect one of them"),
     "both prompts": (sample(schedule=nan_from_chunk_1), SAMPLER, r"schedule and positive: connect one of them"),
     "Mid without negative": (sample("mid", negative=None), SAMPLER, r"negative: cfg=5 needs .*or set cfg to 1"),

@@ -54,6 +54,9 @@ def install_layouts(server) -> None:
         return
     tensors = small_tensors()
     write_shards(models / "helios-mid-shards", tensors, 3)
+    elsewhere = server.base_dir / "elsewhere"
+    write_shards(elsewhere / "any-name", tensors, 2)
+    (models / "helios-mid-link").symlink_to(elsewhere / "any-name")
     write_shards(models / "helios-pipeline" / "transformer", tensors, 2)
     index = {"_class_name": "HeliosPyramidPipeline", "is_distilled": True}
     (models / "helios-pipeline" / "model_index.json").write_text(json.dumps(index))
@@ -73,6 +76,7 @@ LAYOUTS = {
     "helios-pipeline/": "distilled",
     "helios-mid-shards/": "mid",
     "helios-base-folder/": "base",
+    "helios-mid-link/": "mid",
     "sub/helios_base_fp32.safetensors": "base",
     "metadata.safetensors": "mid",
     "wan_names.safetensors": "distilled",
