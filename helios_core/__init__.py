@@ -2,6 +2,7 @@
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HeliosConfig
+from .keyframes import Keyframe
 from .memory import HistoryMemory
 from .model import HeliosTransformer, History, Text
 from .prompts import PromptSchedule, Segment, parse_schedule
@@ -19,6 +20,7 @@ __all__ = [
     "HeliosTransformer",
     "History",
     "HistoryMemory",
+    "Keyframe",
     "PromptSchedule",
     "Recipe",
     "Segment",

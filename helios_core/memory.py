@@ -1,10 +1,8 @@
 """What a film needs to go on: its last frames, its anchor and the state of its random numbers."""
 
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .config import CHUNK_LATENTS, HISTORY_LATENTS, SPATIAL_FACTOR, check_size
+from .files import write_whole
 from .noise import draw
 
 FILE_FORMAT = "helios-memory-1"
@@ -38,6 +37,9 @@ class HistoryMemory:
     `frames` (B, C, 19, H/8, W/8) are the last latent frames, oldest first, in model space, zeros where there is no
     past yet. `anchor` (B, C, 1, H/8, W/8) is the first frame of the film, None until there is one. `chunk` counts the
     chunks made. `rng_state` is the generator's after them, `seed` and `noise_device` what it was made with.
+
+    For people only: `variant` made the last chunk, `log` has a record of each chunk ("prompt" where it changes, "seed",
+    "seconds", "vram" and "ram" in bytes).
     """
 
     frames: Tensor
@@ -46,6 +48,8 @@ class HistoryMemory:
     seed: int | None = None
     noise_device: str = "cpu"
     rng_state: Tensor | None = None
+    variant: str = ""
+    log: tuple[dict, ...] = ()
 
     @classmethod
     def empty(cls, width: int, height: int, batch: int = 1, channels: int = 16) -> "HistoryMemory":
@@ -128,39 +132,23 @@ class HistoryMemory:
             return generator
         return generator.manual_seed(seed)
 
-    def append(self, latents: Tensor, generator: torch.Generator, seed: int, renew_anchor: bool = False):
-        """The memory after a chunk of latents (B, C, 9, H/8, W/8); `generator` made them from `seed`."""
+    def append(self, latents: Tensor, rng_state: Tensor, renew_anchor: bool = False) -> "HistoryMemory":
+        """The memory after a chunk of latents (B, C, 9, H/8, W/8), which left its generator in `rng_state`."""
         first = latents[:, :, :1].clone()
-        return HistoryMemory(
+        return replace(
+            self,
             frames=torch.cat([self.frames, latents], dim=2)[:, :, -HISTORY_LATENTS:].clone(),
             anchor=first if self.anchor is None or renew_anchor else self.anchor,
             chunk=self.chunk + 1,
-            seed=seed,
-            noise_device=generator.device.type,
-            rng_state=generator.get_state(),
+            rng_state=rng_state,
         )
 
     def save(self, path: str | Path, notes: dict[str, str] | None = None) -> None:
         """Write a .safetensors file, whole or not at all; `notes` are kept beside, for people."""
-        path = Path(path)
         tensors = {"frames": self.frames, "anchor": self.anchor, "rng_state": self.rng_state}
-        header = {"chunk": self.chunk, "seed": self.seed, "noise_device": self.noise_device}
-        content = save(
-            {name: t.cpu().contiguous() for name, t in tensors.items() if t is not None},
-            {"format": FILE_FORMAT, "helios_memory": json.dumps(header), "notes": json.dumps(notes or {})},
-        )
-        # Beside the file, since a rename is only whole within one disk; unique, since two runs may save at once.
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                file.close()
-                os.replace(file.name, path)
-            except BaseException:
-                file.close()
-                os.unlink(file.name)
-                raise
+        header = {name: getattr(self, name) for name in ("chunk", "seed", "noise_device", "variant", "log")}
+        metadata = {"format": FILE_FORMAT, "helios_memory": json.dumps(header), "notes": json.dumps(notes or {})}
+        write_whole(path, save({k: t.cpu().contiguous() for k, t in tensors.items() if t is not None}, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> tuple["HistoryMemory", dict[str, str]]:
@@ -196,6 +184,9 @@ class HistoryMemory:
             raise ValueError(f"chunk={chunk!r}, seed={seed!r}")
         if device not in ("cpu", "cuda", "mps", "xpu", "npu"):
             raise ValueError(f"noise_device={device!r}")
+        variant, log = header.get("variant", ""), header.get("log", [])
+        if type(variant) is not str or type(log) is not list or not all(type(entry) is dict for entry in log):
+            raise ValueError("its variant is no text or its log no list of records")
         if not isinstance(notes, dict):
             raise ValueError("its notes are no object")
         if rng_state is not None:
@@ -203,7 +194,8 @@ class HistoryMemory:
                 raise ValueError("its random state is no row of bytes")
             if device == "cpu":
                 torch.Generator().set_state(rng_state)  # refuses what is not one
-        return cls(frames, anchor, chunk, seed, device, rng_state), {str(k): str(v) for k, v in notes.items()}
+        memory = cls(frames, anchor, chunk, seed, device, rng_state, variant, tuple(log))
+        return memory, {str(k): str(v) for k, v in notes.items()}
 
     def to(self, device) -> "HistoryMemory":
         """The same with its frames on another device."""

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from .config import CHUNK_FRAMES, FPS
+from .keyframes import Keyframe, check_keyframes
 
 _START = r"(?P<start>\d{1,9}(?:\.\d{1,9})?)\s*(?P<unit>s|f)?"
 _TRANSITION = r"(?:\s+(?P<transition>[A-Za-z]\w*)(?:\s+(?P<count>[-+]?\d{1,9}(?:\.\d+)?))?)?"
@@ -39,12 +40,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class PromptSchedule:
-    """Segments in order of their starts, the first at chunk 0."""
+    """Segments in order of their starts, the first at chunk 0, and the pictures that the film turns to."""
 
     segments: tuple[Segment, ...]
+    keyframes: tuple[Keyframe, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "segments", tuple(sorted(self.segments, key=lambda s: s.start)))
+        object.__setattr__(self, "keyframes", check_keyframes(self.keyframes))
         starts = [s.start for s in self.segments]
         if not starts or starts[0] != 0:
             first = f"the first begins at chunk {starts[0]}" if starts else "there is none"
@@ -69,7 +72,7 @@ class PromptSchedule:
 
     def map(self, encode) -> "PromptSchedule":
         """The same with `encode(prompt)` in place of each prompt."""
-        return PromptSchedule(tuple(replace(s, prompt=encode(s.prompt)) for s in self.segments))
+        return replace(self, segments=tuple(replace(s, prompt=encode(s.prompt)) for s in self.segments))
 
     def describe(self, fps: float = FPS) -> str:
         """One line a segment: where it begins and how."""

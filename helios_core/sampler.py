@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS
+from .keyframes import steer
 from .memory import HistoryMemory
 from .noise import block_noise, coarsest, draw
 from .recipe import Recipe
@@ -34,12 +35,21 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Start:
+    """All that a chunk is made from, besides network and recipe: what it remembers, random state included, and says."""
+
+    memory: HistoryMemory
+    prompt: Any
+
+
+@dataclass(frozen=True)
 class Chunk:
-    """A finished chunk: latents (B, C, 9, H/8, W/8) in model space and the memory to go on from."""
+    """A finished chunk: latents (B, C, 9, H/8, W/8) in model space, the memory to go on from, and where it began."""
 
     index: int
     latents: Tensor
     memory: HistoryMemory
+    start: Start
 
 
 Denoise = Callable[[Tensor, Step], Tensor]
@@ -61,16 +71,35 @@ def sample_chunks(
     """Sample `chunks` chunks behind `memory`, yielding each Step and each Chunk as they are done.
 
     `denoise(x, step)` returns the flow of x (B, C, 9, h, w) at `step.timestep`, guidance included. `schedule.at(k)`
-    is asked when chunk k begins, so it may change meanwhile. Tensors live where `memory.frames` does; the random
-    numbers come from a generator on `noise_device`: with a CPU's, a seed means the same film on every machine.
-    Raises ValueError for a size that does not divide, FloatingPointError where latents are no longer finite.
+    and `schedule.keyframes` are asked when chunk k begins, so they may change meanwhile. Tensors live where
+    `memory.frames` does; the random numbers come from a generator on `noise_device`: with a CPU's, a seed means the
+    same film on every machine. Raises ValueError for a size that does not divide, FloatingPointError where latents are
+    no longer finite.
     """
     recipe.check_size(memory.width, memory.height)
+    for _ in range(chunks):
+        start = begin_chunk(memory, schedule, seed, noise_device)
+        generator = start.memory.generator(seed, noise_device)
+        latents = yield from _sample_chunk(denoise, start, recipe, generator)
+        chunk = end_chunk(start, recipe, latents, generator.get_state())
+        memory = chunk.memory
+        yield chunk
+
+
+def begin_chunk(memory: HistoryMemory, schedule, seed: int, noise_device="cpu") -> Start:
+    """What the chunk after `memory` is made from."""
+    prompt = schedule.at(memory.chunk)
+    memory = steer(memory, schedule.keyframes, seed)
     generator = memory.generator(seed, noise_device)
-    for index in range(memory.chunk, memory.chunk + chunks):
-        latents = yield from _sample_chunk(denoise, memory, schedule.at(index), recipe, index, generator)
-        memory = memory.append(latents, generator, seed, renew_anchor=recipe.skip_first_chunk and index == 1)
-        yield Chunk(index, latents, memory)
+    memory = replace(memory, seed=seed, noise_device=generator.device.type, rng_state=generator.get_state())
+    return Start(memory, prompt)
+
+
+def end_chunk(start: Start, recipe: Recipe, latents: Tensor, rng_state: Tensor) -> Chunk:
+    """The record of a chunk that came of `start` and left its generator in `rng_state`."""
+    index = start.memory.chunk
+    memory = start.memory.append(latents, rng_state, renew_anchor=recipe.skip_first_chunk and index == 1)
+    return Chunk(index, latents, memory, start)
 
 
 def plan_chunk(recipe: Recipe, index: int, width: int, height: int) -> list[StageSchedule]:
@@ -87,7 +116,8 @@ def plan_chunk(recipe: Recipe, index: int, width: int, height: int) -> list[Stag
     return plans
 
 
-def _sample_chunk(denoise, memory: HistoryMemory, prompt, recipe: Recipe, index: int, generator):
+def _sample_chunk(denoise, start: Start, recipe: Recipe, generator):
+    index, memory = start.memory.chunk, start.memory
     b, c, _, h, w = memory.frames.shape
     device = memory.frames.device
     x = coarsest(draw((b, c, CHUNK_LATENTS, h, w), generator, device), recipe.stages)
@@ -95,7 +125,7 @@ def _sample_chunk(denoise, memory: HistoryMemory, prompt, recipe: Recipe, index:
         if stage:
             x = F.interpolate(x, scale_factor=(1.0, 2.0, 2.0), mode="nearest")
             x = plan.keep * x + plan.noise * block_noise(tuple(x.shape), generator, device)
-        step = Step(index, stage, 0, plan.sigmas[0], plan.timesteps[0], prompt, memory)
+        step = Step(index, stage, 0, plan.sigmas[0], plan.timesteps[0], start.prompt, memory)
         x = yield from _sample_stage(denoise, x, plan, recipe, step)
     return x
 

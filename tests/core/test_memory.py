@@ -131,7 +131,7 @@ def test_a_device_by_any_name_continues_the_stream(device):
     empty = HistoryMemory.empty(64, 64)
     first = generator(empty)
     torch.randn(5, generator=first)
-    memory = empty.append(torch.zeros(1, 16, 9, 8, 8), first, seed=3)
+    memory = replace(empty, seed=3).append(torch.zeros(1, 16, 9, 8, 8), first.get_state())
     assert torch.equal(torch.randn(5, generator=generator(memory)), torch.randn(5, generator=first))
 
 
@@ -275,7 +275,7 @@ class Changing:
     """A schedule that is edited while it runs."""
 
     def __init__(self):
-        self.prompt, self.asked = "calm", []
+        self.prompt, self.asked, self.keyframes = "calm", [], ()
 
     def at(self, chunk):
         self.asked.append(chunk)

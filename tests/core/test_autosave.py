@@ -1,0 +1,221 @@
+"""Chunks on disk: found again when all that decided them is the same, never otherwise, never when damaged."""
+
+import os
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helios_core import RECIPES, Chunk, HistoryMemory, Keyframe, PromptSchedule, Segment, sample_chunks
+from helios_core.autosave import ChunkStore, fingerprint, stored_chunks
+
+RECIPE = RECIPES["distilled"]
+SEA = PromptSchedule((Segment(0, "sea"),))
+SHAPE = (1, 16, 1, 8, 8)
+
+
+def toy(x, step):
+    """Depends on all that a chunk is made from."""
+    words = sum(w * len(p) for w, p in step.prompt)
+    return x + step.memory.frames.mean() + step.memory.anchor_or_zeros().mean() + words
+
+
+def run(store, schedule=SEA, chunks=4, memory=None, recipe=RECIPE, stop=None, seed=3):
+    """(the film's chunks, how many were on disk), as whoever autosaves makes a film; `stop` of them are made."""
+    memory, done = memory or HistoryMemory.empty(64, 64), []
+    for chunk, notes in stored_chunks(store, memory, schedule, recipe, chunks=chunks, seed=seed):
+        assert notes == {"made": chunk.index}
+        done.append(chunk)
+    found = len(done)
+    memory = done[-1].memory if done else memory
+    for record in sample_chunks(toy, memory, schedule, recipe, chunks=chunks - found, seed=seed):
+        if len(done) - found == stop:
+            break
+        if isinstance(record, Chunk):
+            store.save(record, {"made": record.index})
+            done.append(record)
+    return done, found
+
+
+def same(a, b):
+    return len(a) == len(b) and all(
+        torch.equal(x.latents, y.latents)
+        and torch.equal(x.memory.frames, y.memory.frames)
+        and torch.equal(x.memory.anchor, y.memory.anchor)
+        and torch.equal(x.memory.rng_state, y.memory.rng_state)
+        and (x.index, x.memory.chunk, x.memory.seed) == (y.index, y.memory.chunk, y.memory.seed)
+        for x, y in zip(a, b)
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ChunkStore(tmp_path, "0" * 32)
+
+
+@pytest.mark.parametrize("stop", range(5))
+def test_goes_on_at_the_first_missing_chunk(tmp_path, stop):
+    whole, _ = run(ChunkStore(tmp_path, "a" * 32))
+    store = ChunkStore(tmp_path, "b" * 32)
+    run(store, stop=stop)
+    again, found = run(store)
+    assert found == stop and same(again, whole)
+    assert run(store)[1] == 4
+
+
+def test_longer_and_shorter_films_share_their_chunks(store):
+    run(store, chunks=3)
+    assert run(store, chunks=5)[1] == 3 and run(store, chunks=2)[1] == 2
+
+
+def test_a_changed_prompt_keeps_what_was_before_it(store):
+    story = PromptSchedule((Segment(0, "sea"), Segment(3, "storm")))
+    first, found = run(store, story, chunks=6)
+    assert found == 0
+    for other, kept in [
+        (PromptSchedule((Segment(0, "sea"), Segment(3, "calm weather"))), 3),
+        (PromptSchedule((Segment(0, "sea"), Segment(3, "storm"), Segment(5, "calm weather"))), 5),
+        (PromptSchedule((Segment(0, "sea"), Segment(3, "storm", blend=2))), 3),
+        (replace(story, keyframes=(Keyframe(4, torch.ones(SHAPE), torch.ones(SHAPE)),)), 4),
+        (replace(story, keyframes=(Keyframe(4, torch.zeros(SHAPE), torch.ones(SHAPE)),)), 4),
+        (PromptSchedule((Segment(0, "the sea"),)), 0),
+    ]:
+        _, found = run(store, other, chunks=6)
+        assert found == kept
+    again, found = run(store, story, chunks=6)  # the first is still there
+    assert found == 6 and same(again, first)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(seed=4),
+        dict(memory=HistoryMemory.empty(64, 128)),
+        dict(memory=HistoryMemory(torch.ones(1, 16, 19, 8, 8))),
+        dict(memory=replace(HistoryMemory.empty(64, 64), chunk=1)),
+        dict(memory=replace(HistoryMemory.empty(64, 64), anchor=torch.ones(SHAPE))),
+    ],
+    ids=["seed", "size", "frames", "chunk", "anchor"],
+)
+def test_another_beginning_finds_nothing(store, change):
+    run(store)
+    assert run(store, **change)[1] == 0
+
+
+def test_another_film_finds_nothing(tmp_path):
+    run(ChunkStore(tmp_path, "a" * 32))
+    assert run(ChunkStore(tmp_path, "b" * 32))[1] == 0
+
+
+def test_skip_first_chunk_comes_back(store):
+    recipe = replace(RECIPE, skip_first_chunk=True)
+    whole, _ = run(store, recipe=recipe)
+    again, found = run(store, recipe=recipe)
+    assert found == 4 and same(again, whole)
+    assert torch.equal(again[1].memory.anchor, again[1].latents[:, :, :1])
+
+
+def files(store):
+    return sorted(store.folder.glob("*.safetensors"), key=lambda p: p.stat().st_mtime_ns)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_chunk_is_made_anew(store, data):
+    whole, _ = run(store)
+    k = data.draw(st.integers(0, 3))
+    path = store._path(whole[k].start)
+    content = bytearray(path.read_bytes())
+    kind = data.draw(st.sampled_from(["cut", "bytes", "empty"]))
+    if kind == "bytes":
+        for _ in range(data.draw(st.integers(1, 4))):
+            at = data.draw(st.integers(0, len(content) - 1))
+            content[at] ^= data.draw(st.integers(1, 255))
+    else:
+        content = content[: 0 if kind == "empty" else data.draw(st.integers(0, len(content) - 1))]
+    path.write_bytes(content)
+    again, found = run(store)
+    assert same(again, whole)
+    assert (
+        found == k or path.read_bytes() == bytes(content) and found == 4
+    )  # damage that means the same, in white space
+    assert run(store)[1] == 4
+
+
+def test_a_full_disk_leaves_nothing_half_written(store, monkeypatch):
+    def full(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        run(store)
+    assert list(store.folder.iterdir()) == []
+
+
+def film_of(root, name, age, chunks=2):
+    store = ChunkStore(root, name * 32)
+    run(store, chunks=chunks)
+    os.utime(store.folder, (time.time() - age, time.time() - age))
+    return store
+
+
+def left(root):
+    return sorted(p.name[0] for p in root.iterdir())
+
+
+def test_old_films_are_removed_by_count(tmp_path):
+    for name, age in zip("abcd", (400, 300, 200, 100)):
+        film_of(tmp_path, name, age)
+    assert ChunkStore(tmp_path, "b" * 32).tidy(max_films=2, max_bytes=10**9) == 2
+    assert left(tmp_path) == ["b", "d"]  # its own, and the newest of the others
+
+
+def test_old_films_are_removed_by_size(tmp_path):
+    stores = [film_of(tmp_path, name, age) for name, age in zip("abc", (300, 200, 100))]
+    size = sum(p.stat().st_size for p in stores[0].folder.iterdir())
+    assert stores[2].tidy(max_films=10, max_bytes=int(2.5 * size)) == 1 and left(tmp_path) == ["b", "c"]
+    assert stores[2].tidy(max_films=10, max_bytes=0) == 1 and left(tmp_path) == ["c"]  # never its own
+    assert run(stores[2], chunks=2)[1] == 2
+
+
+def test_strangers_are_left_alone(tmp_path):
+    film_of(tmp_path, "a", 300)
+    (tmp_path / ("a" * 32) / "notes.txt").write_text("mine")
+    (tmp_path / "my folder").mkdir()
+    (tmp_path / "my folder" / "x.safetensors").write_text("mine")
+    ChunkStore(tmp_path, "b" * 32).tidy(max_films=0, max_bytes=0)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == sorted(["a" * 32, "notes.txt", "my folder", "x.safetensors"])
+
+
+def test_what_a_kill_left_is_swept_up(tmp_path):
+    store = film_of(tmp_path, "a", 0)
+    old, new = store.folder / ".x.safetensors.1", store.folder / ".y.safetensors.2"
+    for file, age in ((old, 7200), (new, 60)):  # the new one may be another run's, being written
+        file.write_bytes(b"half")
+        os.utime(file, (time.time() - age, time.time() - age))
+    store.tidy(max_films=9, max_bytes=10**9)
+    assert not old.exists() and new.exists()
+
+
+def test_no_folder_yet(tmp_path):
+    assert ChunkStore(tmp_path / "none", "a" * 32).tidy(1, 1) == 0
+
+
+def test_fingerprints_tell_apart():
+    x = torch.arange(6.0)
+    tensors = [x, x.double(), x.view(2, 3), x.to(torch.bfloat16), x + 1, [x], (x,), {"x": x}]
+    values = [None, 0, False, 0.0, "", b"", "0", [], (), {}, ["ab"], ["a", "b"], [["a"], "b"], {"a": "b"}, {"b": "a"}]
+    different = [*tensors, *values, RECIPE, replace(RECIPE, cfg=2.0), Segment(0, "x")]
+    assert len({fingerprint(d) for d in different}) == len(different)
+    assert fingerprint(x[::2]) == fingerprint(x[::2].clone())
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    with pytest.raises(TypeError, match="a object has no fingerprint"):
+        fingerprint([object()])
+
+
+def test_fingerprints_last():
+    """Chunks of an earlier version are found: changing this makes all of them useless."""
+    assert fingerprint("sea", 3, torch.arange(4), {"a": (1.5, None)}) == "f94c9e14c914b312fcf9a68fc813ce40"
