@@ -1,9 +1,19 @@
-"""The writer's file, read back: while it grows, after it is closed, and its colours."""
+"""The writer's file, read back: while it grows, after it is closed or killed, its colours and its sound."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import av
+import numpy as np
 import pytest
 import torch
 
+from helios_core import video
 from helios_core.video import VideoWriter
 
 
@@ -34,14 +44,52 @@ def test_chunks_come_back_as_one_film(tmp_path):
         assert container.metadata["comment"] == "made in chunks"
 
 
-def test_plays_while_it_grows(tmp_path):
-    writer = VideoWriter(tmp_path / "film.mp4")
-    writer.write(film(33))
-    writer.write(film(33))
-    shown = len(read(writer.path))  # closed by nobody yet
-    assert 33 <= shown <= 66
+def wait_for(path, frames, seconds=20):
+    """How many frames a growing file has, at least so many."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            count = len(read(path))
+        except (av.FFmpegError, FileNotFoundError):
+            count = 0
+        if count >= frames:
+            return count
+        assert time.monotonic() < end, f"{count} frames of {frames}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("audio", [None, (torch.zeros(2, 200_000), 48000)], ids=["silent", "sound"])
+def test_plays_while_it_grows(tmp_path, audio):
+    writer = VideoWriter(tmp_path / "film.mp4", audio=audio)
+    for chunks in (2, 3, 4):
+        for _ in range(2 if chunks == 2 else 1):
+            writer.write(film(33))
+        assert wait_for(writer.path, 33 * (chunks - 1)) <= 33 * chunks  # the last one when the next begins
     writer.close()
-    assert len(read(writer.path)) == 66
+    assert len(read(writer.path)) == 132
+
+
+KILLED = """
+import sys, time, torch
+from helios_core.video import VideoWriter
+writer = VideoWriter(sys.argv[1], audio=(torch.zeros(1, 10**6), 48000))
+for k in range(1000):
+    writer.write(torch.rand(33, 64, 64, 3))
+    print(k, flush=True)
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("after", [6, 12])
+def test_a_kill_leaves_what_was_written(tmp_path, after):
+    path = tmp_path / "film.mp4"
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if int(line) == after:
+                process.send_signal(signal.SIGKILL)
+                break
+    frames = len(read(path))
+    assert frames >= 33 * (after - 3)  # two may have waited, and one was being encoded
 
 
 def test_fps_and_values_beyond_the_range(tmp_path):
@@ -57,3 +105,118 @@ def test_wrong_shapes(tmp_path, shape):
     with pytest.raises(ValueError, match="even H and W"), VideoWriter(tmp_path / "film.mp4") as writer:
         writer.write(torch.zeros(shape))
     assert not (tmp_path / "film.mp4").exists()
+
+
+def tone(seconds, rate=48000, channels=1, click=None):
+    t = torch.arange(int(seconds * rate)) / rate
+    wave = 0.25 * torch.sin(2 * math.pi * 440 * t).repeat(channels, 1)
+    if click is not None:
+        wave[:, int(click * rate) : int(click * rate) + rate // 1000] = 1.0
+    return wave, rate
+
+
+def sound(path):
+    """(samples (C, S), rate, seconds that they begin at)."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+        begin = float(frames[0].pts * frames[0].time_base)
+        return np.concatenate([f.to_ndarray() for f in frames], axis=1), frames[0].sample_rate, begin
+
+
+@pytest.mark.parametrize(
+    "rate, channels, rate_out, channels_out",
+    [(48000, 1, 48000, 1), (44100, 2, 44100, 2), (22050, 2, 22050, 2), (50000, 2, 48000, 2), (48000, 6, 48000, 1)],
+)
+def test_sound(tmp_path, rate, channels, rate_out, channels_out):
+    """The note is right, the click where it belongs, and it ends with the pictures: 99 frames are 4.125 s."""
+    with VideoWriter(tmp_path / "film.mp4", audio=tone(9, rate, channels, click=2.0)) as writer:
+        for chunk in film(99).split(33):
+            writer.write(chunk)
+    wave, got_rate, begin = sound(writer.path)
+    assert (len(wave), got_rate) == (channels_out, rate_out)
+    assert begin + wave.shape[1] / got_rate == pytest.approx(4.125, abs=1024 / got_rate + 0.01)
+    assert begin + np.abs(wave[0]).argmax() / got_rate == pytest.approx(2.0, abs=0.005)
+    second = wave[0][got_rate // 2 : got_rate // 2 + got_rate]
+    assert np.abs(np.fft.rfft(second)).argmax() == 440
+    assert len(read(writer.path)) == 99
+
+
+def test_short_sound_ends_before_the_pictures(tmp_path):
+    with VideoWriter(tmp_path / "film.mp4", audio=tone(1.0)) as writer:
+        writer.write(film(33))
+        writer.write(film(33))
+    wave, rate, begin = sound(writer.path)
+    assert begin + wave.shape[1] / rate == pytest.approx(1.0, abs=0.03)
+    assert len(read(writer.path)) == 66
+
+
+def test_no_more_than_two_chunks_wait(tmp_path, monkeypatch):
+    go, seen = threading.Event(), []
+    encode = video._Encoder.write
+
+    def slow(self, frames):
+        go.wait(20)
+        encode(self, frames)
+
+    monkeypatch.setattr(video._Encoder, "write", slow)
+    writer = VideoWriter(tmp_path / "film.mp4")
+
+    def produce():
+        for k in range(6):
+            writer.write(film(33))
+            seen.append(k)
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    time.sleep(1)
+    assert len(seen) == 3  # one is being encoded, two wait
+    go.set()
+    producer.join(20)
+    writer.close()
+    assert len(read(writer.path)) == 198
+
+
+@pytest.mark.parametrize("when", ["write", "close"])
+def test_what_fails_beside_is_raised(tmp_path, monkeypatch, when):
+    def full(self, *args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(video._Encoder, when, full)
+    with pytest.raises(OSError, match="No space"), VideoWriter(tmp_path / "film.mp4") as writer:
+        for _ in range(10):
+            writer.write(film(33))
+    assert not [t for t in threading.enumerate() if t.name.startswith("encode")]
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(FileNotFoundError), VideoWriter(tmp_path / "none" / "film.mp4") as writer:
+        writer.write(film(33))
+
+
+def test_an_error_of_the_caller_leaves_a_proper_film(tmp_path):
+    with pytest.raises(ZeroDivisionError), VideoWriter(tmp_path / "film.mp4") as writer:
+        writer.write(film(33))
+        raise ZeroDivisionError
+    with av.open(str(writer.path)) as container:
+        assert container.streams.video[0].frames == 33
+
+
+FLAT = """
+import os, sys, torch
+from helios_core.video import VideoWriter
+torch.set_num_threads(1)
+def rss():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+with VideoWriter(sys.argv[1], audio=(torch.zeros(1, 48000 * 10), 48000)) as writer:
+    for k in range(300):
+        writer.write(torch.rand(33, 32, 32, 3))
+        if k == 50:
+            start = rss()
+print(rss() - start)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux' /proc")
+def test_length_takes_no_memory(tmp_path):
+    run = [sys.executable, "-c", FLAT, str(tmp_path / "film.mp4")]
+    assert float(subprocess.run(run, capture_output=True, text=True, check=True).stdout) < 15  # MB

@@ -1,0 +1,213 @@
+"""Pictures brought to a size, and videos read from their ends, whatever their length."""
+
+import io
+import os
+import subprocess
+import sys
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from helios_core.frames import fit_frames, read_chunks, read_ends
+
+RED, GREEN, BLUE = (torch.eye(3)[i] for i in range(3))
+
+
+def thirds(height, width, dim):
+    """Red, green, blue from left to right (dim 2) or from top to bottom (dim 1)."""
+    size = (width if dim == 2 else height) // 3
+    shape = (height, size) if dim == 2 else (size, width)
+    return torch.cat([c.expand(1, *shape, 3) for c in (RED, GREEN, BLUE)], dim=dim)
+
+
+def test_the_same_size_stays_as_it_is():
+    frames = torch.rand(3, 64, 96, 3)
+    for mode in ("crop", "fit", "pad"):
+        assert torch.equal(fit_frames(frames, 96, 64, mode), frames)
+
+
+@pytest.mark.parametrize("mode, colours", [("crop", "ggg"), ("fit", "rgb"), ("pad", "rgb")])
+def test_a_wide_picture(mode, colours):
+    """Three times as wide as high, for a square: cut to its middle, squeezed, or between bars."""
+    got = fit_frames(thirds(60, 180, dim=2), 90, 90, mode)[0]
+    assert got.shape == (90, 90, 3)
+    for x, colour in zip((15, 45, 75), colours):
+        assert torch.allclose(got[45, x], dict(r=RED, g=GREEN, b=BLUE)[colour], atol=1e-3)
+    bars = torch.cat([got[:28], got[-28:]])
+    assert (bars == 0).all() if mode == "pad" else (bars.sum(dim=-1) > 0.99).all()
+
+
+@pytest.mark.parametrize("mode, colours", [("crop", "ggg"), ("fit", "rgb"), ("pad", "rgb")])
+def test_a_tall_picture(mode, colours):
+    got = fit_frames(thirds(180, 60, dim=1), 90, 90, mode)[0]
+    for y, colour in zip((15, 45, 75), colours):
+        assert torch.allclose(got[y, 45], dict(r=RED, g=GREEN, b=BLUE)[colour], atol=1e-3)
+    bars = torch.cat([got[:, :28], got[:, -28:]], dim=1)
+    assert (bars == 0).all() if mode == "pad" else (bars.sum(dim=-1) > 0.99).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (2000, 3), (65, 63), (1080, 1920)], ids=str)
+@pytest.mark.parametrize("mode", ["crop", "fit", "pad"])
+def test_any_size(size, mode):
+    got = fit_frames(torch.rand(1, *size, 3), 64, 32, mode)
+    assert got.shape == (1, 32, 64, 3) and got.isfinite().all() and got.min() >= 0 and got.max() <= 1
+
+
+def test_fine_patterns_do_not_alias():
+    stripes = (torch.arange(512) % 2).float().view(1, 1, 512, 1).expand(1, 64, 512, 3)
+    assert (fit_frames(stripes, 64, 64, "fit")[:, :, 8:-8] - 0.5).abs().max() < 0.05
+
+
+def test_other_channels():
+    rgba = torch.rand(1, 8, 8, 4)
+    assert torch.equal(fit_frames(rgba, 8, 8, "crop"), rgba[..., :3])
+    grey = torch.rand(1, 8, 8, 1)
+    assert torch.equal(fit_frames(grey, 8, 8, "crop"), grey.expand(1, 8, 8, 3))
+
+
+def test_unknown_mode():
+    with pytest.raises(ValueError, match="resize='zoom': use 'crop', 'fit' or 'pad'"):
+        fit_frames(torch.zeros(1, 8, 8, 3), 4, 4, "zoom")
+
+
+def numbered(count, width=96, height=32):
+    """Frames that show their number: ten columns, white where its bit is set."""
+    frames = np.zeros((count, height, width, 3), np.uint8)
+    for t in range(count):
+        for bit in range(10):
+            if t >> bit & 1:
+                frames[t, :, bit * 8 : bit * 8 + 8] = 255
+    return frames
+
+
+def numbers(frames):
+    middles = frames[:, frames.shape[1] // 2, 4:80:8].mean(dim=-1) > 0.5
+    return [int(sum(2**bit for bit, on in enumerate(row) if on)) for row in middles.tolist()]
+
+
+def write(path, frames, rate=24, times=None, format=None):
+    """An mp4; `times` are the frames' milliseconds."""
+    with av.open(path, "w", format=format) as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "10"}
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for t, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = times[t], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("count", [1, 33, 40, 99, 100, 200])
+def test_both_ends(tmp_path, count):
+    first, tail, found = read_ends(write(str(tmp_path / "v.mp4"), numbered(count)))
+    assert first.shape == (1, 32, 96, 3) and numbers(first) == [0]
+    assert found == count and numbers(tail) == list(range(count))[-99:]
+    assert tail.dtype == torch.float32 and 0 <= tail.min() and tail.max() <= 1
+
+
+def test_from_memory(tmp_path):
+    file = io.BytesIO()
+    write(file, numbered(40), format="mp4")
+    for _ in range(2):  # wherever it was left
+        _, tail, found = read_ends(file)
+        assert found == 40 and numbers(tail) == list(range(40))
+
+
+@pytest.mark.parametrize(
+    "start, duration, wanted",
+    [(0, 0, range(72)), (1, 0, range(24, 72)), (0, 1, range(24)), (0.5, 1.5, range(12, 48)), (2.75, 9, range(66, 72))],
+)
+def test_a_part(tmp_path, start, duration, wanted):
+    path = write(str(tmp_path / "v.mp4"), numbered(72))
+    first, tail, count = read_ends(path, start=start, duration=duration)
+    assert numbers(first) == [wanted[0]] and numbers(tail) == list(wanted) and count == len(wanted)
+    parts = list(read_chunks(path, 20, start=start, duration=duration))
+    assert [n for part in parts for n in numbers(part)] == list(wanted)
+
+
+@pytest.mark.parametrize("count, sizes", [(1, [1]), (33, [33]), (70, [33, 33, 4])])
+def test_in_chunks(tmp_path, count, sizes):
+    parts = list(read_chunks(write(str(tmp_path / "v.mp4"), numbered(count))))
+    assert [len(p) for p in parts] == sizes and numbers(torch.cat(parts)) == list(range(count))
+
+
+def test_uneven_times(tmp_path):
+    times = np.cumsum([20, 80] * 20).tolist()
+    _, tail, count = read_ends(write(str(tmp_path / "v.mp4"), numbered(40), times=times))
+    assert count == 40 and numbers(tail) == list(range(40))
+
+
+def test_a_phones_video_is_turned_upright(tmp_path):
+    """Stored lying on its side, with a note to turn it."""
+    plain, turned = str(tmp_path / "plain.mp4"), str(tmp_path / "turned.mp4")
+    frames = np.zeros((3, 32, 64, 3), np.uint8)
+    frames[:, :, :32] = 255  # the left half
+    write(plain, frames)
+    command = ["ffmpeg", "-v", "error", "-i", plain, "-c", "copy", "-metadata:s:v:0", "rotate=90", turned]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("needs an ffmpeg that writes display rotations")
+    upright = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", turned, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
+        check=True,
+        capture_output=True,
+    ).stdout
+    wanted = torch.frombuffer(bytearray(upright), dtype=torch.uint8).view(64, 32, 3).float() / 255
+    first, _, _ = read_ends(turned)
+    assert first.shape == (1, 64, 32, 3) and (first[0] - wanted).abs().mean() < 0.02
+
+
+def test_colours(tmp_path):
+    frames = np.empty((3, 32, 32, 3), np.uint8)
+    frames[:] = (200, 80, 30)
+    first, _, _ = read_ends(write(str(tmp_path / "v.mp4"), frames))
+    assert (first * 255 - torch.tensor([200.0, 80, 30])).abs().max() < 4
+
+
+def test_what_is_no_video(tmp_path):
+    text, empty = tmp_path / "notes.mp4", tmp_path / "empty.mp4"
+    text.write_text("hello")
+    empty.touch()
+    for path in (text, empty, tmp_path / "none.mp4"):
+        with pytest.raises(ValueError, match=rf"{path.name}: cannot be read as a video"):
+            read_ends(path)
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(ValueError, match=r"sound\.mp4: there is no video in it"):
+        read_ends(tmp_path / "sound.mp4")
+    with pytest.raises(ValueError, match=r"v\.mp4: no frames between 9 s and 10 s"):
+        read_ends(write(str(tmp_path / "v.mp4"), numbered(10)), start=9, duration=1)
+
+
+PEAK = """
+import re, sys
+from helios_core.frames import read_ends
+read_ends(sys.argv[1])
+print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux' /proc")
+def test_length_takes_no_memory(tmp_path):
+    """1000 frames of 320x256 more would be 250 MB as bytes, and a gigabyte as floats."""
+    peaks = []
+    for count in (200, 1200):
+        path = write(
+            str(tmp_path / f"{count}.mp4"), np.random.randint(0, 255, (1, 256, 320, 3), np.uint8).repeat(count, 0)
+        )
+        run = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True)
+        peaks.append(int(run.stdout) / 1000)  # MB
+    assert peaks[1] - peaks[0] < 30
