@@ -12,7 +12,7 @@ import helios_core
 
 CORE = Path(helios_core.__file__).parent
 SOURCES = sorted(CORE.rglob("*.py"))
-THIRD_PARTY = {"torch", "numpy", "einops", "safetensors", "av"}
+THIRD_PARTY = {"torch", "numpy", "einops", "safetensors", "av", "PIL"}
 HOST = {"nodes", "folder_paths", "server", "execution"}
 
 

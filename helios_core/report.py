@@ -1,0 +1,282 @@
+"""A film at a glance: what each chunk looks like, what was said, how it drifts, what it took."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from .config import CHUNK_FRAMES, FPS
+from .seams import NEIGHBOURS, VISIBLE, changes, seam_score
+
+LUMA = torch.tensor([0.2126, 0.7152, 0.0722])  # BT.709
+CARDS = 60  # chunks shown one by one
+
+
+@dataclass(frozen=True)
+class ChunkMeasure:
+    """What is seen in a chunk: its middle frame as a small JPEG, its seam to the last one, and means over its frames.
+
+    `brightness` is luma, `saturation` the distance between a pixel's largest and smallest channel, both in 0..1;
+    `sharpness` is the standard deviation of luma's Laplacian, `motion` the mean change from frame to frame.
+    """
+
+    thumbnail: bytes
+    seam: float | None
+    brightness: float
+    saturation: float
+    sharpness: float
+    motion: float
+
+
+def measure_chunks(chunks: Iterable[Tensor]) -> Iterator[ChunkMeasure]:
+    """Measure chunks of frames (T, H, W, 3) in 0..1, one after the other; keeps only a chunk's last frames."""
+    last = None
+    for frames in chunks:
+        frames = frames[..., :3].float()
+        luma = frames @ LUMA.to(frames)
+        laplacian = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3).to(frames)
+        edges = F.conv2d(luma.unsqueeze(1), laplacian) if min(luma.shape[1:]) > 2 else torch.zeros(1)
+        yield ChunkMeasure(
+            thumbnail=_thumbnail(frames[len(frames) // 2]),
+            seam=None if last is None else seam_score(last, frames),
+            brightness=luma.mean().item(),
+            saturation=(frames.amax(dim=-1) - frames.amin(dim=-1)).mean().item(),
+            sharpness=edges.std(correction=0).item(),
+            motion=changes(frames).mean().item() if len(frames) > 1 else 0.0,
+        )
+        last = frames[-NEIGHBOURS - 1 :].clone()
+
+
+def _thumbnail(frame: Tensor) -> bytes:
+    image = Image.fromarray((frame.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())
+    image.thumbnail((320, 320))
+    file = BytesIO()
+    image.save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def film_report(measures: Iterable[ChunkMeasure], log: Iterable[dict] = (), first_chunk: int = 0) -> dict:
+    """Numbers for JSON: of each chunk, and a summary.
+
+    `log` has a record for each chunk of the film from chunk 0 on, as `HistoryMemory.log`; `first_chunk` is the first
+    one measured. Drifts are against that one: differences of brightness and saturation, a ratio of sharpness.
+    """
+    measures, log = list(measures), [entry if isinstance(entry, dict) else {} for entry in log]
+    rows, first, said = [], measures[0] if measures else None, []
+    for entry in log:
+        prompt = entry.get("prompt")
+        said.append(prompt if isinstance(prompt, str) else said[-1] if said else None)
+    for index, m in enumerate(measures, first_chunk):
+        entry = log[index] if index < len(log) else {}
+        rows.append(
+            {
+                "chunk": index,
+                "frame": index * CHUNK_FRAMES,
+                "time": round(index * CHUNK_FRAMES / FPS, 3),
+                "prompt": said[index] if index < len(log) else None,
+                "seed": _number(entry.get("seed")),
+                "seam": _number(m.seam),
+                "brightness": _number(m.brightness),
+                "saturation": _number(m.saturation),
+                "sharpness": _number(m.sharpness),
+                "motion": _number(m.motion),
+                "brightness_drift": _number(m.brightness - first.brightness),
+                "saturation_drift": _number(m.saturation - first.saturation),
+                "sharpness_drift": _number(m.sharpness / first.sharpness if first.sharpness else None),
+                "seconds": _number(entry.get("seconds")),
+                "vram_gb": _number(entry.get("vram"), 1e9),
+                "ram_gb": _number(entry.get("ram"), 1e9),
+                "reused": entry.get("reused") is True,
+            }
+        )
+    return {"chunks": rows, "summary": _summary(rows)}
+
+
+def _number(value, unit: float = 1):
+    """Numbers come out of files too: what is none, or not finite, is left out."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value if unit == 1 and isinstance(value, int) else round(value / unit, 4)
+
+
+def _summary(rows: list[dict]) -> dict:
+    def extreme(key):
+        known = [(abs(r[key]), r[key], r["chunk"]) for r in rows if r[key] is not None]
+        return {"value": max(known)[1], "chunk": max(known)[2]} if known else None
+
+    seconds = [r["seconds"] for r in rows if r["seconds"] is not None and not r["reused"]]
+    return {
+        "chunks": len(rows),
+        "frames": len(rows) * CHUNK_FRAMES,
+        "seconds_of_film": round(len(rows) * CHUNK_FRAMES / FPS, 3),
+        "seconds_taken": round(sum(seconds), 3) if seconds else None,
+        "frames_per_second": round(len(seconds) * CHUNK_FRAMES / sum(seconds), 3) if sum(seconds) else None,
+        "visible_seams": sum(r["seam"] is not None and r["seam"] >= VISIBLE for r in rows),
+        "worst_seam": extreme("seam"),
+        "brightness_drift": extreme("brightness_drift"),
+        "saturation_drift": extreme("saturation_drift"),
+    }
+
+
+WIDTH, MARGIN, GAP = 1600, 32, 20
+BACKGROUND, PANEL, LINE, TEXT, DIM = "#1b1b1f", "#26262c", "#3d3d46", "#e6e6ea", "#9a9aa5"
+BLUE, ORANGE, RED = "#6aa9ff", "#f0a35e", "#ff6b6b"
+CHARTS = [  # title, keys with their colours, a line to compare with
+    ("Seam: 1 is as any moment, 2 is seen", [("seam", BLUE)], VISIBLE),
+    ("Brightness (blue) and saturation (orange) drift", [("brightness_drift", BLUE), ("saturation_drift", ORANGE)], 0),
+    ("Sharpness, times the first chunk's", [("sharpness_drift", BLUE)], 1),
+    ("Seconds a chunk", [("seconds", BLUE)], None),
+    ("Memory, GB: GPU (blue), main (orange)", [("vram_gb", BLUE), ("ram_gb", ORANGE)], None),
+    ("Motion", [("motion", BLUE)], None),
+]
+
+
+def draw_report(report: dict, thumbnails: list[bytes]) -> Image.Image:
+    """The report as one picture, 1600 wide: charts of all chunks, and a card for each of up to 60."""
+    rows, summary = report["chunks"], report["summary"]
+    shown = {index: Image.open(BytesIO(thumbnails[index])) for index in _choose(rows)}
+    columns, card, chart = 5, (WIDTH - 2 * MARGIN - 4 * GAP) // 5, (WIDTH - 2 * MARGIN - 2 * GAP) // 3
+    picture = max((t.height * (card - 2) // t.width for t in shown.values()), default=100)
+    card_height, chart_height = picture + 178, 170
+    cards_top = MARGIN + 84 + 2 * (chart_height + GAP) + 30
+    height = cards_top + -(-len(shown) // columns) * (card_height + GAP) + MARGIN
+    image = Image.new("RGB", (WIDTH, height), BACKGROUND)
+    draw = ImageDraw.Draw(image)
+
+    length = f"{_count(len(rows), 'chunk')}, {summary['seconds_of_film']:.1f} s"
+    draw.text((MARGIN, MARGIN - 6), length, TEXT, _font(30))
+    draw.text((MARGIN, MARGIN + 38), _headline(summary), DIM, _font(17))
+    for i, (title, keys, level) in enumerate(CHARTS):
+        x, y = MARGIN + i % 3 * (chart + GAP), MARGIN + 78 + i // 3 * (chart_height + GAP)
+        _chart(draw, (x, y, x + chart, y + chart_height), title, rows, keys, level)
+    if len(shown) < len(rows):
+        some = f"{len(shown)} of {len(rows)} chunks: first, last, worst seams, changes of prompt, and some between"
+        draw.text((MARGIN, cards_top - 28), some, DIM, _font(16))
+    for i, (index, thumbnail) in enumerate(shown.items()):
+        x, y = MARGIN + i % columns * (card + GAP), cards_top + i // columns * (card_height + GAP)
+        _card(image, draw, (x, y, x + card, y + card_height), rows[index], thumbnail, picture)
+    return image
+
+
+def _choose(rows: list[dict]) -> list[int]:
+    """Which chunks get a card."""
+    if len(rows) <= CARDS:
+        return list(range(len(rows)))
+    said = [i for i in range(1, len(rows)) if rows[i]["prompt"] != rows[i - 1]["prompt"]]
+    worst = sorted(range(len(rows)), key=lambda i: -(rows[i]["seam"] or 0))
+    chosen = {0, len(rows) - 1, *worst[:10], *said[:20]}
+    others = [i for i in range(len(rows)) if i not in chosen]
+    left = CARDS - len(chosen)
+    return sorted([*chosen, *(others[(2 * i + 1) * len(others) // (2 * left)] for i in range(left))])
+
+
+def _headline(summary: dict) -> str:
+    parts = [f"{_count(summary['visible_seams'], 'seam')} likely seen"]
+    if summary["worst_seam"]:
+        parts[0] += f" (the worst, {summary['worst_seam']['value']:.1f}, before chunk {summary['worst_seam']['chunk']})"
+    for key in ("brightness_drift", "saturation_drift"):
+        if summary[key]:
+            parts.append(f"{key.split('_')[0]} up to {summary[key]['value']:+.3f}")
+    if summary["frames_per_second"]:
+        parts.append(f"made in {summary['seconds_taken']:.0f} s, {summary['frames_per_second']:.2f} frames per second")
+    return "   ·   ".join(parts)
+
+
+def _chart(draw, box, title, rows, keys, level) -> None:
+    left, top, right, bottom = box
+    draw.rounded_rectangle(box, 8, PANEL)
+    draw.text((left + 14, top + 9), title, DIM, _font(15))
+    known = [r[key] for r in rows for key, _ in keys if r[key] is not None]
+    if not known:
+        draw.text((left + 14, (top + bottom) // 2), "not known", LINE, _font(17))
+        return
+    values = known + ([level] if level is not None else [])
+    low, high = min(0, *values), max(values)
+    high = high if high > low else low + 1
+    x0, y0, x1, y1 = left + 62, top + 42, right - 16, bottom - 30
+
+    def at(i, value):
+        return x0 + (x1 - x0) * i / max(1, len(rows) - 1), y1 - (y1 - y0) * (value - low) / (high - low)
+
+    for value in (low, high):
+        y = at(0, value)[1]
+        draw.line((x0, y, x1, y), LINE)
+        draw.text((x0 - 8, y), f"{value:.3g}", DIM, _font(14), anchor="rm")
+    if level is not None and low < level < high:
+        y = at(0, level)[1]
+        for x in range(int(x0), int(x1), 12):
+            draw.line((x, y, x + 5, y), ORANGE if level == VISIBLE else DIM)
+    for value, anchor in ((rows[0]["chunk"], "la"), (rows[-1]["chunk"], "ra")):
+        draw.text((x0 if anchor == "la" else x1, y1 + 8), f"chunk {value}", DIM, _font(13), anchor=anchor)
+    for key, colour in keys:
+        points = [at(i, r[key]) if r[key] is not None else None for i, r in enumerate(rows)]
+        for a, b in zip(points, points[1:]):
+            if a and b:
+                draw.line((*a, *b), colour, 2)
+        if len(rows) <= CARDS:
+            for x, y in filter(None, points):
+                draw.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
+
+
+def _card(image, draw, box, row, thumbnail, picture) -> None:
+    left, top, right, bottom = box
+    draw.rounded_rectangle(box, 8, PANEL)
+    scaled = thumbnail.resize((right - left - 2, max(1, thumbnail.height * (right - left - 2) // thumbnail.width)))
+    image.paste(scaled, (left + 1, top + 1 + (picture - scaled.height) // 2))
+    y, width = top + picture + 12, right - left - 24
+    draw.text((left + 12, y), f"chunk {row['chunk']}", TEXT, _font(18))
+    draw.text((right - 12, y + 2), f"{row['time']:.2f} s", DIM, _font(15), anchor="ra")
+    for i, line in enumerate(_wrap(draw, row["prompt"] or "", width, 3)):
+        draw.text((left + 12, y + 28 + 19 * i), line, TEXT, _font(14))
+    y += 90
+    seam = row["seam"]
+    draw.text((left + 12, y), "seam " + _show(seam, ".1f"), RED if (seam or 0) >= VISIBLE else DIM, _font(14))
+    seed = "" if row["seed"] is None else f"seed {row['seed']}"
+    draw.text((right - 12, y), seed, DIM, _font(14), anchor="ra")
+    drift = (
+        f"light {_show(row['brightness_drift'], '+.3f')}   colour {_show(row['saturation_drift'], '+.3f')}   "
+        f"sharp {_show(row['sharpness_drift'], '.2f')}x"
+    )
+    draw.text((left + 12, y + 20), drift, DIM, _font(14))
+    taken = "from disk" if row["reused"] else f"{_show(row['seconds'], '.2f')} s"
+    memory = [
+        f"{row[key]:.1f} GB {name}" for key, name in (("vram_gb", "GPU"), ("ram_gb", "RAM")) if row[key] is not None
+    ]
+    draw.text((left + 12, y + 40), "   ".join([taken, *memory]), DIM, _font(14))
+
+
+def _wrap(draw, text: str, width: int, lines: int) -> list[str]:
+    """Text as at most so many lines; words that are too long are cut."""
+    font, out = _font(14), [""]
+    for word in " ".join(text.split())[:400].split(" "):
+        longer = f"{out[-1]} {word}".strip()
+        if draw.textlength(longer, font) <= width:
+            out[-1] = longer
+            continue
+        while draw.textlength(word, font) > width:
+            word = word[:-2]
+        out += [word]
+    out = [line for line in out if line]
+    if len(out) > lines:
+        last = out[lines - 1]
+        while draw.textlength(last + "…", font) > width:
+            last = last[:-1]
+        out = [*out[: lines - 1], last + "…"]
+    return out
+
+
+def _font(size: int):
+    return ImageFont.load_default(size)
+
+
+def _show(value, format: str) -> str:
+    return "-" if value is None else f"{value:{format}}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
