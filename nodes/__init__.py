@@ -4,18 +4,24 @@ from comfy_api.latest import ComfyExtension
 
 from .decode import HeliosVAEDecode
 from .loaders import HeliosLoraLoader, HeliosModelLoader
-from .memory import HeliosHistoryMemory
-from .sampler import HeliosChunkSampler
-from .schedule import HeliosPromptSchedule, HeliosPromptSegment
+from .memory import HeliosHistoryMemory, HeliosLoadMemory, HeliosSaveMemory
+from .report import HeliosFilmReport
+from .sampler import HeliosChunkSampler, HeliosSampleToVideo
+from .schedule import HeliosKeyframe, HeliosPromptSchedule, HeliosPromptSegment
 
 NODES = [
     HeliosModelLoader,
     HeliosLoraLoader,
     HeliosPromptSchedule,
     HeliosPromptSegment,
+    HeliosKeyframe,
     HeliosHistoryMemory,
+    HeliosSaveMemory,
+    HeliosLoadMemory,
     HeliosChunkSampler,
+    HeliosSampleToVideo,
     HeliosVAEDecode,
+    HeliosFilmReport,
 ]
 
 

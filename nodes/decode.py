@@ -1,9 +1,12 @@
 """Latents to pictures."""
 
+import torch
 from comfy_api.latest import io
 
+from ..helios_core.config import CHUNK_FRAMES, CHUNK_LATENTS
+from ..helios_core.seams import SeamSmoother
 from . import host
-from .types import ADVANCED, CATEGORY
+from .types import CATEGORY, smooth_input, tiling_inputs
 
 
 class HeliosVAEDecode(io.ComfyNode):
@@ -18,34 +21,21 @@ class HeliosVAEDecode(io.ComfyNode):
             inputs=[
                 io.Latent.Input("samples", tooltip="From Helios Chunk Sampler."),
                 io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from VAELoader."),
-                io.Combo.Input(
-                    "tiling",
-                    options=["auto", "on", "off"],
-                    default="auto",
-                    tooltip="Decode in tiles: slower, with less memory. auto tiles where a whole frame would not fit.",
-                ),
-                io.Int.Input(
-                    "tile_size",
-                    default=256,
-                    min=64,
-                    max=4096,
-                    step=32,
-                    tooltip="Pixels of a tile's edge.",
-                    extra_dict=ADVANCED,
-                ),
-                io.Int.Input(
-                    "overlap",
-                    default=64,
-                    min=0,
-                    max=4096,
-                    step=32,
-                    tooltip="Pixels that neighbouring tiles share, to hide the borders; at most a quarter of a tile.",
-                    extra_dict=ADVANCED,
-                ),
+                *tiling_inputs(),
+                smooth_input(),
             ],
             outputs=[io.Image.Output(tooltip="All frames of the film: 33 for each chunk.")],
         )
 
     @classmethod
-    def execute(cls, samples, vae, tiling, tile_size, overlap) -> io.NodeOutput:
-        return io.NodeOutput(host.decode(vae, samples["samples"], tiling, tile_size, overlap))
+    def execute(cls, samples, vae, tiling, tile_size, overlap, smooth_seams=False) -> io.NodeOutput:
+        latents, frames = samples["samples"], None
+        chunks = host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap))
+        for k, pixels in enumerate(chunks):
+            if frames is None:
+                per_film = latents.shape[2] // CHUNK_LATENTS
+                frames = torch.empty(len(latents) * per_film * CHUNK_FRAMES, *pixels.shape[1:], dtype=pixels.dtype)
+            if k % per_film == 0:
+                smoother = SeamSmoother()
+            frames[k * CHUNK_FRAMES :][:CHUNK_FRAMES] = smoother.smooth(pixels) if smooth_seams else pixels
+        return io.NodeOutput(frames)

@@ -1,9 +1,19 @@
-"""How a film begins."""
+"""What a film goes on from: how it begins, and how it travels."""
 
-from comfy_api.latest import io
+import base64
+import io as bytes_io
 
-from ..helios_core import HistoryMemory
-from .types import CATEGORY, HeliosMemory
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+from PIL import Image
+
+from ..helios_core import FPS, HistoryMemory
+from ..helios_core.config import CHUNK_FRAMES
+from . import host
+from .types import CATEGORY, HeliosMemory, HeliosVideo, noise_inputs, noise_range, resize_input
+
+THUMBNAIL = 320  # pixels; a header is no place for more
 
 
 class HeliosHistoryMemory(io.ComfyNode):
@@ -13,7 +23,7 @@ class HeliosHistoryMemory(io.ComfyNode):
             node_id="HeliosHistoryMemory",
             display_name="Helios History Memory",
             category=CATEGORY,
-            description="What a film goes on from. Empty, as here, it begins a text-to-video film of this size.",
+            description="What a film goes on from: nothing (text to video), an image, or a video.",
             inputs=[
                 io.Int.Input(
                     "width",
@@ -32,10 +42,182 @@ class HeliosHistoryMemory(io.ComfyNode):
                     step=16,
                     tooltip="Pixels. Multiples of 64 for Mid and Distilled, of 16 for Base.",
                 ),
+                io.Vae.Input("vae", optional=True, tooltip="The Wan 2.1 VAE, to encode image or video with."),
+                io.Image.Input(
+                    "image", optional=True, tooltip="Image to video: the picture that the film begins with."
+                ),
+                HeliosVideo.Input(
+                    "video",
+                    optional=True,
+                    tooltip="Video to video: a video, or a batch of images, that the film goes on from; 33 frames or "
+                    "more, cut to whole windows of 33 from its end. Frames are taken as 24 a second.",
+                ),
+                resize_input(),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=False,
+                    optional=True,
+                    tooltip="For the noise on image or video. Where the sampler has the same seed its noise goes on "
+                    "from here, as in the official script.",
+                ),
+                *noise_inputs(),
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
         )
 
     @classmethod
-    def execute(cls, width, height) -> io.NodeOutput:
-        return io.NodeOutput(HistoryMemory.empty(width, height))
+    def execute(
+        cls,
+        width,
+        height,
+        vae=None,
+        image=None,
+        video=None,
+        resize="crop",
+        seed=0,
+        anchor_noise_min=0.111,
+        anchor_noise_max=0.135,
+        history_noise_min=0.111,
+        history_noise_max=0.135,
+    ) -> io.NodeOutput:
+        empty = HistoryMemory.empty(width, height)
+        if image is None and video is None:
+            return io.NodeOutput(empty)
+        if image is not None and video is not None:
+            raise ValueError("image and video: a film begins with one of them; disconnect the other.")
+        if vae is None:
+            raise ValueError("vae: connect the Wan 2.1 VAE (VAELoader); image and video are encoded with it.")
+        noise = {
+            "anchor_noise": noise_range("anchor_noise", anchor_noise_min, anchor_noise_max),
+            "history_noise": noise_range("history_noise", history_noise_min, history_noise_max),
+        }
+        if image is not None:
+            memory = HistoryMemory.from_image(*host.encode_image(vae, image, width, height, resize), seed=seed, **noise)
+        else:
+            first, windows, count = host.encode_video(vae, video, width, height, resize)
+            memory = HistoryMemory.from_video(first, windows, count=count, seed=seed, **noise)
+        return io.NodeOutput(memory)
+
+
+class HeliosSaveMemory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HeliosSaveMemory",
+            display_name="Helios Save Memory",
+            category=CATEGORY,
+            description="Writes a film's memory to a file, to go on from tomorrow or elsewhere: some megabytes, "
+            "however long the film.",
+            inputs=[
+                HeliosMemory.Input("memory", tooltip="From a Helios sampler."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="helios/film",
+                    tooltip="Name of the file in the output folder, below helios/ to be found by Helios Load Memory; a "
+                    "number is added.",
+                ),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="Frames of the film: the last becomes the file's thumbnail. A rough one is made without.",
+                ),
+            ],
+            outputs=[HeliosMemory.Output(display_name="memory", tooltip="The same memory.")],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, memory, filename_prefix, image=None) -> io.NodeOutput:
+        path, _ = host.output_path(filename_prefix, ".safetensors")
+        picture = host.latent_picture(memory.frames) if image is None else image[-1:]
+        prompts = [entry["prompt"] for entry in memory.log if "prompt" in entry]
+        memory.save(path, {"prompt": str(prompts[-1]) if prompts else "", "thumbnail": to_thumbnail(picture)})
+        host.show_text(f"{path.name}: {describe(memory)}", cls.hidden.unique_id)
+        return io.NodeOutput(memory, ui=ui.PreviewImage(picture, cls=cls))
+
+
+class HeliosLoadMemory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HeliosLoadMemory",
+            display_name="Helios Load Memory",
+            category=CATEGORY,
+            description="Reads a memory that Helios Save Memory wrote: the film goes on as if it had never stopped.",
+            inputs=[
+                io.Combo.Input(
+                    "memory_file",
+                    options=host.list_memories(),
+                    tooltip="From the folder output/helios, or from the input folder. Press R to see new files.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Connect it to be told when the film was made with another variant than this one. Left "
+                    "open, any will do: they share their latents.",
+                ),
+            ],
+            outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, memory_file=None):
+        try:
+            return memory_file is None or bool(host.find_memory(memory_file))
+        except ValueError as error:
+            return str(error)
+
+    @classmethod
+    def fingerprint_inputs(cls, memory_file=None, model=None):
+        return None if memory_file is None else host.find_memory(memory_file).stat().st_mtime_ns
+
+    @classmethod
+    def execute(cls, memory_file, model=None) -> io.NodeOutput:
+        memory, notes = HistoryMemory.load(host.find_memory(memory_file))
+        if model is not None:
+            host.recipe_of(model).check_size(memory.width, memory.height)
+            variant = model.model.variant
+            if memory.variant and memory.variant != variant:
+                raise ValueError(
+                    f"memory_file={memory_file}: this film was made with {memory.variant.capitalize()}, the model is "
+                    f"{variant.capitalize()}. Load that variant, or disconnect model here to go on with this one."
+                )
+        text = "\n".join(filter(None, [describe(memory), notes.get("prompt", "")]))
+        host.show_text(f"{memory_file}: {text}", cls.hidden.unique_id)
+        picture = from_thumbnail(notes.get("thumbnail", ""))
+        return io.NodeOutput(memory, ui=None if picture is None else ui.PreviewImage(picture, cls=cls))
+
+
+def describe(memory: HistoryMemory) -> str:
+    """In words: "3 chunks (99 frames, 4.1 s) of 640x384, distilled"."""
+    frames = memory.chunk * CHUNK_FRAMES
+    size = f"{memory.width}x{memory.height}" + (f", {memory.variant}" if memory.variant else "")
+    return f"{memory.chunk} chunk{'s' * (memory.chunk != 1)} ({frames} frames, {frames / FPS:.1f} s) of {size}"
+
+
+def to_thumbnail(picture: torch.Tensor) -> str:
+    """A picture (1, H, W, 3) as a data URI."""
+    image = Image.fromarray((picture[0, ..., :3].cpu().clamp(0, 1) * 255).to(torch.uint8).numpy())
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    file = bytes_io.BytesIO()
+    image.save(file, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def from_thumbnail(uri: str) -> torch.Tensor | None:
+    """The picture (1, H, W, 3) of a data URI; None for anything but a small JPEG: files can be made up."""
+    head, _, data = uri.partition(",")
+    if head != "data:image/jpeg;base64" or len(data) > 200_000:
+        return None
+    try:
+        image = Image.open(bytes_io.BytesIO(base64.b64decode(data)), formats=["JPEG"])
+        if max(image.size) > THUMBNAIL:
+            return None
+        return torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32) / 255)[None]
+    except (OSError, ValueError, SyntaxError):
+        return None

@@ -1,10 +1,12 @@
 """What is said at which chunk."""
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
-from ..helios_core import FPS, PromptSchedule, Segment, parse_schedule
+from ..helios_core import FPS, Keyframe, PromptSchedule, Segment, parse_schedule
 from . import host
-from .types import CATEGORY, HeliosSchedule
+from .types import CATEGORY, HeliosSchedule, noise_inputs, noise_range, resize_input
 
 EXAMPLE = """0: A lighthouse on a rocky coast at dawn, calm sea, wide shot
 4 blend 3: The lighthouse in a storm, waves breaking over the rocks
@@ -100,5 +102,71 @@ class HeliosPromptSegment(io.ComfyNode):
     @classmethod
     def execute(cls, conditioning, start, transition, blend_chunks, schedule=None) -> io.NodeOutput:
         segment = Segment(start, conditioning, blend_chunks if transition == "blend" else 0)
-        before = schedule.segments if schedule is not None else ()
-        return io.NodeOutput(PromptSchedule((*before, segment)))
+        if schedule is None:
+            return io.NodeOutput(PromptSchedule((segment,)))
+        return io.NodeOutput(replace(schedule, segments=(*schedule.segments, segment)))
+
+
+class HeliosKeyframe(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HeliosKeyframe",
+            display_name="Helios Keyframe",
+            category=CATEGORY,
+            description="At a chunk the film turns to a picture: it takes the place of what the film remembers. Chain "
+            "these for more of them.",
+            inputs=[
+                HeliosSchedule.Input("schedule", tooltip="Prompts, and the keyframes so far."),
+                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, to encode the picture with."),
+                io.Image.Input("image", tooltip="The picture, of any size."),
+                io.Int.Input(
+                    "start",
+                    default=3,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="Chunk from which the picture counts, from 0; a chunk is 33 frames, 1.375 s at 24 FPS.",
+                ),
+                io.Combo.Input(
+                    "transition",
+                    options=["cut", "blend"],
+                    default="cut",
+                    tooltip="cut: the picture becomes anchor and newest frame at the start chunk. blend: they move "
+                    "there over blend_chunks.",
+                ),
+                io.Int.Input(
+                    "blend_chunks",
+                    default=3,
+                    min=2,
+                    max=1000,
+                    tooltip="Chunks that a blend takes; the first of them does not see the picture yet. Unused by cut.",
+                ),
+                resize_input(),
+                *noise_inputs(),
+            ],
+            outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For more keyframes, or the sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        schedule,
+        vae,
+        image,
+        start,
+        transition,
+        blend_chunks,
+        resize="crop",
+        anchor_noise_min=0.111,
+        anchor_noise_max=0.135,
+        history_noise_min=0.111,
+        history_noise_max=0.135,
+    ) -> io.NodeOutput:
+        keyframe = Keyframe(
+            start,
+            host.Picture(vae, image, resize),
+            blend=blend_chunks if transition == "blend" else 0,
+            anchor_noise=noise_range("anchor_noise", anchor_noise_min, anchor_noise_max),
+            history_noise=noise_range("history_noise", history_noise_min, history_noise_max),
+        )
+        return io.NodeOutput(replace(schedule, keyframes=(*schedule.keyframes, keyframe)))

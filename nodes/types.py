@@ -1,4 +1,4 @@
-"""The pack's own socket types, and what every schema shares."""
+"""The pack's own socket types, and what several schemas share."""
 
 from comfy_api.latest import io
 
@@ -8,3 +8,92 @@ HeliosMemory = io.Custom("HELIOS_MEMORY")
 CATEGORY = "Helios"
 # Hides a widget behind "advanced" on hosts that know how; a schema argument of that name would break the older ones.
 ADVANCED = {"advanced": True}
+
+
+class HeliosVideo:
+    """A socket for a VIDEO or a batch of IMAGEs."""
+
+    @staticmethod
+    def Input(name, **options):
+        return io.MultiType.Input(name, [io.Video, io.Image], **options)
+
+
+def resize_input():
+    return io.Combo.Input(
+        "resize",
+        options=["crop", "fit", "pad"],
+        default="crop",
+        optional=True,
+        tooltip="How a picture of another shape comes to the film's size. crop: it fills the frame, what sticks out is "
+        "lost. fit: it is stretched. pad: it is whole, with black borders.",
+    )
+
+
+def noise_inputs():
+    """Ranges that noise strengths are drawn from, one for each picture encoded."""
+    meaning = {
+        "anchor": "the anchor, the first frame, which every chunk looks back to",
+        "history": "the frames before the film's first. More gives it more motion and less likeness",
+    }
+    return [
+        io.Float.Input(
+            f"{which}_noise_{end}",
+            default={"min": 0.111, "max": 0.135}[end],
+            min=0.0,
+            max=1.0,
+            step=0.001,
+            optional=True,
+            tooltip=f"{end.capitalize()}imum strength of the noise, as a share from 0 to 1, on {text}. With a maximum "
+            "of 0 there is none.",
+            extra_dict=ADVANCED,
+        )
+        for which, text in meaning.items()
+        for end in ("min", "max")
+    ]
+
+
+def noise_range(name: str, low: float, high: float) -> tuple[float, float] | None:
+    """The range of two widgets; None for none."""
+    if low > high and high > 0:
+        raise ValueError(f"{name}_min={low:g} is above {name}_max={high:g}; make it the smaller one.")
+    return (low, high) if high > 0 else None
+
+
+def tiling_inputs():
+    return [
+        io.Combo.Input(
+            "tiling",
+            options=["auto", "on", "off"],
+            default="auto",
+            tooltip="Decode in tiles: slower, with less memory. auto tiles where a whole frame would not fit.",
+        ),
+        io.Int.Input(
+            "tile_size",
+            default=256,
+            min=64,
+            max=4096,
+            step=32,
+            tooltip="Pixels of a tile's edge.",
+            extra_dict=ADVANCED,
+        ),
+        io.Int.Input(
+            "overlap",
+            default=64,
+            min=0,
+            max=4096,
+            step=32,
+            tooltip="Pixels that neighbouring tiles share, to hide the borders; at most a quarter of a tile.",
+            extra_dict=ADVANCED,
+        ),
+    ]
+
+
+def smooth_input():
+    return io.Boolean.Input(
+        "smooth_seams",
+        default=False,
+        optional=True,
+        tooltip="Lessen jumps of brightness and colour where chunks meet: a chunk's first frames are drawn towards the "
+        "last one's end. Cuts are left alone.",
+        extra_dict=ADVANCED,
+    )

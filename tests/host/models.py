@@ -4,6 +4,7 @@ import time
 import uuid
 from functools import cache
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -87,19 +88,37 @@ class Graph(dict):
         save_file({"cond": embedding.contiguous()}, path)
         return self.add("TestConditioningFromFile", path=path)
 
+    def images(self, frames: torch.Tensor) -> list:
+        """Frames (T, H, W, C) in 0..1 as IMAGE."""
+        path = self.file().replace(".safetensors", ".npy")
+        np.save(path, frames.numpy())
+        return self.add("TestImagesFromFile", path=path)
+
+    def vae(self) -> list:
+        """The small VAE."""
+        return self.add("VAELoader", vae_name="tiny_wan_vae.safetensors")
+
     def load(self, name: str = "", variant: str = "distilled", weight_dtype: str = "fp32") -> list:
         """Load a Helios, by default the small one."""
         name = name or install_helios(self.server)
         return self.add("HeliosModelLoader", model_name=name, variant=variant, weight_dtype=weight_dtype)
 
-    def sample(self, model: list, size=SIZE, **inputs) -> list:
-        """A Helios Chunk Sampler; tensors become conditionings, what is not given has its default (two chunks)."""
+    def sample(self, model: list, size=SIZE, node="HeliosChunkSampler", **inputs) -> list:
+        """A Helios Chunk Sampler; tensors become conditionings, what is not given has its default (two chunks).
+
+        Nothing is kept on disk unless asked: tests would find each other's chunks.
+        """
         defaults = dict(seed=3, length=66, steps="auto", cfg=0.0, solver="auto", amplify_first_chunk="auto")
         if "memory" not in inputs:
             inputs["memory"] = self.add("HeliosHistoryMemory", width=size[0], height=size[1])
         inputs = {k: self.text(v) if torch.is_tensor(v) else v for k, v in inputs.items()}
-        inputs = {**defaults, "skip_first_chunk": False, "noise_device": "cpu", **inputs}
-        return self.add("HeliosChunkSampler", model=model, **inputs)
+        inputs = {**defaults, "skip_first_chunk": False, "noise_device": "cpu", "autosave": False, **inputs}
+        return self.add(node, model=model, **inputs)
+
+    def sample_to_video(self, model: list, vae: list, prefix="video/film", **inputs) -> list:
+        """A Helios Sample to Video with the same defaults."""
+        settings = dict(vae=vae, filename_prefix=prefix, fps=24.0, crf=18, tiling="auto", tile_size=256, overlap=64)
+        return self.sample(model, node="HeliosSampleToVideo", **{**settings, **inputs})
 
     def save(self, samples: list) -> "SavedLatent":
         path = self.file()

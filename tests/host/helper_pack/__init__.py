@@ -97,6 +97,19 @@ class LoadLatent(_Node):
         return ({**load_file(path), **rest},)
 
 
+class ImagesFromFile(_Node):
+    """The images of an .npy file, (T, H, W, C) in 0..1."""
+
+    RETURN_TYPES = ("IMAGE",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"path": ("STRING", {})}}
+
+    def run(self, path):
+        return (torch.from_numpy(np.load(path)).float(),)
+
+
 class ImagesInfo(_Node):
     """Writes the images to an .npy file; shape, mean and path come back as one line of JSON."""
 
@@ -288,6 +301,7 @@ NODES = (
     SaveConditioning,
     SaveLatent,
     LoadLatent,
+    ImagesFromFile,
     ImagesInfo,
     Steps,
     TinyCLIPLoader,

@@ -1,13 +1,9 @@
-"""Everything that knows ComfyUI's model classes: the Helios model as a native MODEL, and its sampling run.
-
-Differences between ComfyUI versions (0.8.0 and later) are settled here and nowhere else.
-"""
+"""The Helios model as a native MODEL of ComfyUI."""
 
 import json
 import logging
 import re
-import uuid
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import comfy.conds
@@ -17,33 +13,22 @@ import comfy.model_base
 import comfy.model_management as mm
 import comfy.model_patcher
 import comfy.patcher_extension
-import comfy.samplers
 import comfy.supported_models_base
 import comfy.utils
 import folder_paths
-import latent_preview
 import torch
 from comfy.ldm.modules.attention import optimized_attention
-from server import PromptServer
 
-from ..helios_core import (
+from ...helios_core import (
     RECIPES,
-    Chunk,
     HeliosConfig,
     HeliosTransformer,
-    HistoryMemory,
-    PromptSchedule,
     Recipe,
     load_checkpoint,
-    sample_chunks,
-    step_count,
 )
-from ..helios_core.checkpoint import convert_tensors, rename_key
-from ..helios_core.config import CHUNK_FRAMES, CHUNK_LATENTS
-from ..helios_core.guidance import cfg_zero_star
-from ..helios_core.lora import rename_lora
-from ..helios_core.prompts import blend_embeddings
-from ..helios_core.sampler import plan_chunk
+from ...helios_core.checkpoint import convert_tensors, rename_key
+from ...helios_core.lora import rename_lora
+from .identity import stamp
 
 log = logging.getLogger(__name__)
 
@@ -180,9 +165,9 @@ def host_sigma(step) -> float:
 
 
 class HeliosModel(comfy.model_base.BaseModel):
-    def __init__(self, model_config, variant: str, device=None):
+    def __init__(self, model_config, variant: str, source: tuple, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostTransformer)
-        self.variant = variant
+        self.variant, self.source = variant, source
 
     @property
     def recipe(self) -> Recipe:
@@ -263,7 +248,8 @@ def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", 
     config.set_inference_dtype(dtype, cast)
 
     # Without quantization nothing is allocated: the file's own tensors become the parameters.
-    model = HeliosModel(config, variant, device=None if config.quant_config else torch.device("meta"))
+    device = None if config.quant_config else torch.device("meta")
+    model = HeliosModel(config, variant, stamp(path), device=device)
     dynamic = not disable_dynamic and getattr(comfy.model_patcher, "CoreModelPatcher", None)
     patcher = (dynamic or comfy.model_patcher.ModelPatcher)(model, load_device, offload_device)
     if not (hasattr(patcher, "is_dynamic") and patcher.is_dynamic()):
@@ -304,139 +290,6 @@ def rename_quantization(metadata: dict) -> dict:
     notes = json.loads(metadata["_quantization_metadata"])
     notes["layers"] = {rename_key(f"{k}.weight").removesuffix(".weight"): v for k, v in notes["layers"].items()}
     return {**metadata, "_quantization_metadata": json.dumps(notes)}
-
-
-class ChunkSampler(comfy.samplers.Sampler):
-    """All chunks of a film as one host sampler: the guider keeps the model loaded, its patches and hooks apply."""
-
-    def __init__(self, run: Run, memory: HistoryMemory, schedule, recipe: Recipe, *, chunks: int, noise_device: str):
-        self.run, self.memory, self.schedule, self.recipe = run, memory, schedule, recipe
-        self.chunks, self.noise_device = chunks, noise_device
-
-    def sample(
-        self, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, *args, **kwargs
-    ):
-        conds = guider.conds["positive"]
-        seed = extra_args["seed"]
-        total = step_count(self.recipe, self.memory.chunk, self.chunks)
-        self.run.keep_keys_values = keys_values_fit(guider, noise.shape)
-        self.run.cache = not any("hooks" in c for group in guider.conds.values() for c in group)
-
-        def denoise(x, step):
-            if self.run.step is None or step.chunk != self.run.step.chunk:
-                guider.conds["positive"] = positive = mix_conds(conds, step.prompt)
-                self.run.keep_texts({c["uuid"] for c in [*positive, *guider.conds.get("negative", ())]})
-            self.run.begin(step)
-            sigma = torch.full((x.shape[0],), host_sigma(step), device=x.device)
-            x0 = guider(x, sigma, **extra_args)
-            return (x - x0) / step.sigma
-
-        done, latents = 0, []
-        try:
-            for record in sample_chunks(
-                denoise,
-                self.memory.to(noise.device),
-                self.schedule,
-                self.recipe,
-                chunks=self.chunks,
-                seed=seed,
-                noise_device="cpu" if self.noise_device == "cpu" else noise.device.type,
-            ):
-                mm.throw_exception_if_processing_interrupted()
-                if isinstance(record, Chunk):
-                    latents.append(record.latents.to(mm.intermediate_device()))
-                    self.memory = record.memory
-                elif callback is not None:
-                    callback(done, record.x0, record.x0, total)
-                    done += 1
-        finally:
-            guider.conds["positive"] = conds
-            self.run.clear()
-        self.memory = self.memory.to("cpu")
-        return torch.cat(latents, dim=2)
-
-
-def mix_conds(conds: list[dict], mix) -> list[dict]:
-    """The conds of a chunk: those of its prompt, or in a blend the last prompt's with their embeddings mixed."""
-    chosen = [(weight, [c for c in conds if c["helios_prompt"] == i]) for weight, i in mix]
-    if len(chosen) == 1:
-        return chosen[0][1]
-    mixed = []
-    for entries in zip(*(entries for _, entries in chosen)):
-        weighted = [(w, c["model_conds"]["c_crossattn"].cond) for (w, _), c in zip(chosen, entries)]
-        model_conds = {**entries[-1]["model_conds"], "c_crossattn": comfy.conds.CONDRegular(blend_embeddings(weighted))}
-        mixed.append({**entries[-1], "model_conds": model_conds, "uuid": uuid.uuid4()})
-    return mixed
-
-
-def keys_values_fit(guider, shape) -> bool:
-    """Whether keeping every prompt's keys and values leaves room for the activations."""
-    model = guider.inner_model
-    config, device = model.diffusion_model.config, guider.model_patcher.load_device
-    prompts = 1 if guider.cfg == 1 else 2
-    size = mm.dtype_size(model.get_dtype_inference())
-    keys_values = 2 * config.num_layers * shape[0] * prompts * TEXT_TOKENS * config.dim * size
-    # The patcher counts what could be evicted too, where weights come and go.
-    free = getattr(guider.model_patcher, "get_free_memory", mm.get_free_memory)(device)
-    return free > keys_values + 1.5 * model.memory_required(list(shape))
-
-
-def sample(
-    patcher,
-    schedule: PromptSchedule,
-    negative,
-    memory: HistoryMemory,
-    recipe: Recipe,
-    *,
-    chunks: int,
-    seed: int,
-    noise_device: str = "cpu",
-) -> tuple[torch.Tensor, HistoryMemory]:
-    """Sample a film; `schedule`'s prompts and `negative` are CONDITIONING.
-
-    Returns raw latents (B, 16, 9 * chunks, H/8, W/8) and the memory to go on from.
-    """
-    for before, segment in zip(schedule.segments, schedule.segments[1:]):
-        if segment.blend and len(before.prompt) != len(segment.prompt):
-            raise ValueError(
-                f"schedule: the blend at chunk {segment.start} is between conditionings of {len(before.prompt)} and "
-                f"{len(segment.prompt)} parts; both need the same number of parts, or use a cut there"
-            )
-    for tensor_and_values in [entry for s in schedule.segments for entry in s.prompt] + list(negative or ()):
-        unusable = {"area", "mask", "control"} & tensor_and_values[1].keys()
-        if unusable:
-            raise ValueError(
-                f"The conditioning has {' and '.join(sorted(unusable))}, which cannot work here: a chunk is made at "
-                "several sizes. Connect it without."
-            )
-    channels = patcher.model.diffusion_model.config.in_channels
-    if memory.frames.shape[1] != channels:
-        raise ValueError(f"memory: it has {memory.frames.shape[1]} latent channels, this model {channels}.")
-    patcher, run = patcher.clone(), Run()
-    patcher.model_options.setdefault("transformer_options", {})[RUN] = run
-    if recipe.cfg_zero_star and recipe.cfg > 1 and "sampler_cfg_function" not in patcher.model_options:
-        patcher.set_model_sampler_cfg_function(
-            lambda args: cfg_zero_star(args["cond"], args["uncond"], args["cond_scale"])
-        )
-    guider = comfy.samplers.CFGGuider(patcher)
-    positive = [
-        [tensor, {**values, "helios_prompt": i}]
-        for i, segment in enumerate(schedule.segments)
-        for tensor, values in segment.prompt
-    ]
-    guider.inner_set_conds({"positive": positive, **({} if negative is None else {"negative": negative})})
-    guider.set_cfg(recipe.cfg)
-
-    numbered = PromptSchedule(tuple(replace(s, prompt=i) for i, s in enumerate(schedule.segments)))
-    sampler = ChunkSampler(run, memory, numbered, recipe, chunks=chunks, noise_device=noise_device)
-    # One chunk tells the host how much memory a step takes; the film is longer.
-    chunk = torch.zeros(memory.frames.shape[0], memory.frames.shape[1], CHUNK_LATENTS, *memory.frames.shape[-2:])
-    callback = latent_preview.prepare_callback(patcher, step_count(recipe, memory.chunk, chunks))
-    # The course of one chunk, for patches that look up where they are; ours asks the recipe.
-    plans = plan_chunk(recipe, memory.chunk, *reversed(memory.frames.shape[-2:]))
-    sigmas = torch.tensor([t / 1000 for plan in plans for t in plan.timesteps] + [0.0])
-    latents = guider.sample(chunk, chunk, sampler, sigmas, callback=callback, seed=seed)
-    return latents.to(mm.intermediate_device()), sampler.memory
 
 
 def recipe_of(patcher) -> Recipe:
@@ -494,43 +347,3 @@ def apply_lora(patcher, path: str, strength: float):
     if unmatched:
         log.warning("%s (%s)", report, ", ".join(unmatched[:5]))
     return patched, report
-
-
-def decode(vae, latents: torch.Tensor, tiling: str, tile_size: int, overlap: int) -> torch.Tensor:
-    """Raw latents (B, 16, 9k, H/8, W/8) -> frames (B * 33k, H, W, 3) in 0..1, each chunk decoded on its own."""
-    if latents.ndim != 5 or latents.shape[2] % CHUNK_LATENTS:
-        raise ValueError(
-            f"samples: latents of shape {tuple(latents.shape)} are not Helios chunks (B, 16, a multiple of 9, H, W); "
-            "connect Helios Chunk Sampler, or decode them with VAE Decode."
-        )
-    frames = None
-    for b in range(latents.shape[0]):
-        for k, chunk in enumerate(latents[b : b + 1].split(CHUNK_LATENTS, dim=2)):
-            mm.throw_exception_if_processing_interrupted()
-            if tiling == "on" or tiling == "auto" and not decoding_fits(vae, chunk.shape):
-                pixels = vae.decode_tiled(
-                    chunk, tile_x=tile_size // 8, tile_y=tile_size // 8, overlap=min(overlap, tile_size // 4) // 8
-                )
-            else:
-                pixels = vae.decode(chunk)
-            pixels = pixels.reshape(-1, *pixels.shape[-3:])
-            if len(pixels) != CHUNK_FRAMES:
-                raise ValueError(f"vae: {len(pixels)} frames came of a chunk, not 33; choose the Wan 2.1 VAE.")
-            if frames is None:
-                count = latents.shape[0] * latents.shape[2] // CHUNK_LATENTS * CHUNK_FRAMES
-                frames = torch.empty(count, *pixels.shape[1:], dtype=pixels.dtype)
-            start = (b * latents.shape[2] // CHUNK_LATENTS + k) * CHUNK_FRAMES
-            frames[start : start + CHUNK_FRAMES] = pixels
-    return frames
-
-
-def decoding_fits(vae, shape) -> bool:
-    return vae.memory_used_decode(shape, vae.vae_dtype) < mm.get_total_memory(vae.device)
-
-
-def show_text(text: str, node_id) -> None:
-    """Say something on the node and in the log."""
-    log.info("%s", text)
-    server = getattr(PromptServer, "instance", None)
-    if server is not None and node_id is not None:
-        server.send_progress_text(text, node_id)

@@ -1,0 +1,43 @@
+"""Everything that knows ComfyUI's model classes and folders, and nothing that the core could do.
+
+Differences between ComfyUI versions (0.8.0 and later) are settled here and nowhere else.
+"""
+
+from .model import (
+    RECIPES,
+    WEIGHT_DTYPES,
+    apply_lora,
+    check_model,
+    find_model,
+    list_models,
+    load_model,
+    recipe_of,
+)
+from .pictures import Picture, Tiling, chunks, decode, encode_image, encode_video, latent_picture
+from .sampling import Autosave, Film, make_film
+from .server import find_memory, list_memories, output_path, show_text
+
+__all__ = [
+    "RECIPES",
+    "WEIGHT_DTYPES",
+    "Autosave",
+    "Film",
+    "Picture",
+    "Tiling",
+    "apply_lora",
+    "check_model",
+    "chunks",
+    "decode",
+    "encode_image",
+    "encode_video",
+    "find_memory",
+    "find_model",
+    "latent_picture",
+    "list_memories",
+    "list_models",
+    "load_model",
+    "make_film",
+    "output_path",
+    "recipe_of",
+    "show_text",
+]

@@ -1,0 +1,137 @@
+"""Pictures in and latents out, and back: the host's VAE, a window of 33 frames at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import comfy.latent_formats
+import comfy.model_management as mm
+import torch
+from comfy_api.latest import InputImpl
+
+from ...helios_core import PromptSchedule
+from ...helios_core.config import CHUNK_FRAMES, CHUNK_LATENTS
+from ...helios_core.frames import fit_frames, read_chunks, read_ends
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a VAE decodes: "on", "off", or "auto" where a whole frame would not fit; size and overlap in pixels."""
+
+    mode: str = "auto"
+    size: int = 256
+    overlap: int = 64
+
+
+def decode(vae, latents: torch.Tensor, tiling: Tiling) -> Iterator[torch.Tensor]:
+    """Raw latents (B, 16, 9k, H/8, W/8) -> frames (33, H, W, 3) in 0..1 of each chunk, decoded on its own."""
+    if latents.ndim != 5 or latents.shape[2] % CHUNK_LATENTS:
+        raise ValueError(
+            f"samples: latents of shape {tuple(latents.shape)} are not Helios chunks (B, 16, a multiple of 9, H, W); "
+            "connect Helios Chunk Sampler, or decode them with VAE Decode."
+        )
+    for film in latents.split(1):
+        for chunk in film.split(CHUNK_LATENTS, dim=2):
+            mm.throw_exception_if_processing_interrupted()
+            if tiling.mode == "on" or tiling.mode == "auto" and not decoding_fits(vae, chunk.shape):
+                overlap = min(tiling.overlap, tiling.size // 4)
+                tile = tiling.size // 8
+                pixels = vae.decode_tiled(chunk, tile_x=tile, tile_y=tile, overlap=overlap // 8)
+            else:
+                pixels = vae.decode(chunk)
+            pixels = pixels.reshape(-1, *pixels.shape[-3:])
+            if len(pixels) != CHUNK_FRAMES:
+                raise ValueError(f"vae: {len(pixels)} frames came of a chunk, not 33; choose the Wan 2.1 VAE.")
+            yield pixels
+
+
+def decoding_fits(vae, shape) -> bool:
+    return vae.memory_used_decode(shape, vae.vae_dtype) < mm.get_total_memory(vae.device)
+
+
+def encode(vae, frames: torch.Tensor) -> torch.Tensor:
+    """Frames (1 or 33, H, W, 3) in 0..1 -> latents (1, 16, 1 or 9, H/8, W/8) in model space."""
+    mm.throw_exception_if_processing_interrupted()
+    latents = vae.encode(frames)
+    wanted = 1, 16, 1 + (len(frames) - 1) // 4, frames.shape[1] // 8, frames.shape[2] // 8
+    if tuple(latents.shape) != wanted:
+        raise ValueError(f"vae: latents of shape {tuple(latents.shape)}, not {wanted}; choose the Wan 2.1 VAE.")
+    return comfy.latent_formats.Wan21().process_in(latents.float().cpu())
+
+
+def encode_image(vae, image: torch.Tensor, width: int, height: int, resize: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A picture (1, H, W, C) as a film begins with it: its own latent, and the last of a clip that repeats it."""
+    if len(image) != 1:
+        raise ValueError(f"image: {len(image)} pictures came, one is needed; frames of a clip go into video.")
+    frame = fit_frames(image, width, height, resize)
+    return encode(vae, frame), encode(vae, frame.expand(CHUNK_FRAMES, -1, -1, -1))[:, :, -1:]
+
+
+def encode_video(vae, video, width: int, height: int, resize: str) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """A VIDEO or a batch of pictures -> its first frame's latent, its last windows' (three at the most), and how many
+    windows of 33 frames it has in all."""
+    first, last, frames = ends(video)
+    count = frames // CHUNK_FRAMES
+    if not count:
+        raise ValueError(f"video: it has {frames} frames, a film goes on from 33 or more.")
+    windows = last[len(last) % CHUNK_FRAMES :].split(CHUNK_FRAMES)
+    encoded = [encode(vae, fit_frames(window, width, height, resize)) for window in windows]
+    return encode(vae, fit_frames(first, width, height, resize)), torch.cat(encoded, dim=2), count
+
+
+def latent_picture(latents: torch.Tensor) -> torch.Tensor:
+    """The newest of latents in model space as a rough picture (1, H/8, W/8, 3) in 0..1, without a VAE."""
+    wan = comfy.latent_formats.Wan21()
+    raw = wan.process_out(latents[:1, :, -1].unsqueeze(2).cpu()).squeeze(2).movedim(1, -1)
+    rgb = raw @ torch.tensor(wan.latent_rgb_factors) + torch.tensor(wan.latent_rgb_factors_bias)
+    return ((rgb + 1) / 2).clamp(0, 1)
+
+
+def ends(video) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """A video's first frame, its last 99, and how many it has; a file is read frame by frame."""
+    frames = in_memory(video)
+    if frames is not None:
+        return frames[:1], frames[-3 * CHUNK_FRAMES :], len(frames)
+    start, duration = trim(video)
+    return read_ends(video.get_stream_source(), start=start, duration=duration)
+
+
+def chunks(video) -> Iterator[torch.Tensor]:
+    """The frames of a VIDEO or a batch of pictures, 33 at a time."""
+    frames = in_memory(video)
+    if frames is not None:
+        return iter(frames.split(CHUNK_FRAMES))
+    start, duration = trim(video)
+    return read_chunks(video.get_stream_source(), start=start, duration=duration)
+
+
+def in_memory(video) -> torch.Tensor | None:
+    if isinstance(video, torch.Tensor):
+        return video
+    return video.get_components().images if isinstance(video, InputImpl.VideoFromComponents) else None
+
+
+def trim(video) -> tuple[float, float]:
+    """Start and duration in seconds, 0 for all; ComfyUI 0.8.0 cannot trim."""
+    return video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A keyframe's picture before the size of the film is known; remembers what it was encoded to."""
+
+    vae: Any
+    image: torch.Tensor
+    resize: str
+    encoded: dict = field(default_factory=dict)
+
+    def at(self, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if (width, height) not in self.encoded:
+            self.encoded[width, height] = encode_image(self.vae, self.image, width, height, self.resize)
+        return self.encoded[width, height]
+
+
+def encode_keyframes(schedule: PromptSchedule, width: int, height: int) -> PromptSchedule:
+    """The schedule with latents in place of pictures."""
+    encoded = ((keyframe, keyframe.image.at(width, height)) for keyframe in schedule.keyframes)
+    return replace(schedule, keyframes=tuple(replace(k, image=image, last=last) for k, (image, last) in encoded))

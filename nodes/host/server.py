@@ -1,0 +1,52 @@
+"""The host's folders and messages."""
+
+import logging
+from pathlib import Path
+
+import folder_paths
+from server import PromptServer
+
+log = logging.getLogger("helios")
+
+
+def autosave_folder() -> Path:
+    """Below the output folder, which outlives the server: the temp folder is wiped at every start."""
+    return Path(folder_paths.get_output_directory()) / "helios" / "autosave"
+
+
+def output_path(prefix: str, suffix: str) -> tuple[Path, str]:
+    """A new numbered file in the output folder, and its subfolder there."""
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
+    return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+
+
+def list_memories() -> list[str]:
+    """Memory files as LoadVideo and LoadImage name theirs: "film.safetensors", or "film.safetensors [output]"."""
+    inputs, outputs = (Path(f()) for f in (folder_paths.get_input_directory, folder_paths.get_output_directory))
+    names = [p.relative_to(inputs).as_posix() for p in inputs.rglob("*.safetensors")]
+    made = (p for p in (outputs / "helios").rglob("*.safetensors") if autosave_folder() not in p.parents)
+    return sorted(f"{p.relative_to(outputs).as_posix()} [output]" for p in made) + sorted(names)
+
+
+def find_memory(name: str) -> Path:
+    """The path of a name that `list_memories` gives; ValueError for one that is not there or leads elsewhere."""
+    plain = name.removesuffix(" [output]").removesuffix(" [input]")
+    root = folder_paths.get_output_directory() if name.endswith(" [output]") else folder_paths.get_input_directory()
+    root = Path(root).resolve()
+    path = (root / plain).resolve()
+    if not path.is_relative_to(root) or path.suffix != ".safetensors":
+        raise ValueError(f"memory_file={name}: only .safetensors files in ComfyUI's input and output folders are read.")
+    if not path.is_file():
+        raise ValueError(
+            f"memory_file={name}: there is no such file. Helios Save Memory makes one below output/helios; press R to "
+            "see new files."
+        )
+    return path
+
+
+def show_text(text: str, node_id) -> None:
+    """Say something on the node and in the log."""
+    log.info("%s", text)
+    server = getattr(PromptServer, "instance", None)
+    if server is not None and node_id is not None:
+        server.send_progress_text(text, node_id)

@@ -1,0 +1,41 @@
+"""A film at a glance."""
+
+import json
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from ..helios_core.report import draw_report, film_report, measure_chunks
+from . import host
+from .types import CATEGORY, HeliosMemory, HeliosVideo
+
+
+class HeliosFilmReport(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HeliosFilmReport",
+            display_name="Helios Film Report",
+            category=CATEGORY,
+            description="One picture of a whole film: each chunk's thumbnail, prompt, seed, seam, drift of brightness, "
+            "saturation and sharpness, time and memory.",
+            inputs=[
+                HeliosVideo.Input("video", tooltip="The film, as a video or as frames."),
+                HeliosMemory.Input(
+                    "memory", optional=True, tooltip="From its sampler: prompts, seeds, times. Without it: the picture."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The report, to look at or save."),
+                io.String.Output(display_name="json", tooltip="The same in numbers."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, video, memory=None) -> io.NodeOutput:
+        measures = list(measure_chunks(host.chunks(video)))
+        log, first = (memory.log, max(0, memory.chunk - len(measures))) if memory is not None else ((), 0)
+        report = film_report(measures, log, first)
+        picture = np.asarray(draw_report(report, [m.thumbnail for m in measures]).convert("RGB"), dtype=np.float32)
+        return io.NodeOutput(torch.from_numpy(picture / 255)[None], json.dumps(report, ensure_ascii=False, indent=1))
