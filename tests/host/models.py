@@ -94,6 +94,10 @@ class Graph(dict):
         np.save(path, frames.numpy())
         return self.add("TestImagesFromFile", path=path)
 
+    def encoded(self, images: list) -> "SavedLatent":
+        """Images as the host's own node encodes them, all as one clip."""
+        return self.save(self.add("VAEEncode", pixels=images, vae=self.vae()))
+
     def vae(self) -> list:
         """The small VAE."""
         return self.add("VAELoader", vae_name="tiny_wan_vae.safetensors")
@@ -166,12 +170,23 @@ def film(server, variant="distilled", name="", weight_dtype="fp32", patch=lambda
 
 
 @torch.no_grad()
-def core_film(recipe, *, positive=POSITIVE, negative=NEGATIVE, schedule=None, size=SIZE, chunks=2, seed=3, model=None):
+def core_film(
+    recipe,
+    *,
+    positive=POSITIVE,
+    negative=NEGATIVE,
+    schedule=None,
+    size=SIZE,
+    memory=None,
+    chunks=2,
+    seed=3,
+    model=None,
+):
     """The same film made by the core alone."""
     model: HeliosTransformer = model or small()[1]
     records = sample_chunks(
         ModelDenoiser(model, recipe, negative),
-        HistoryMemory.empty(*size),
+        memory or HistoryMemory.empty(*size),
         schedule or PromptSchedule((Segment(0, positive),)),
         recipe,
         chunks=chunks,

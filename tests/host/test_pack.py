@@ -47,10 +47,50 @@ PINNED = {
         """,
         "outputs": "schedule: HELIOS_SCHEDULE",
     },
+    "HeliosKeyframe": {
+        "inputs": """
+            schedule: HELIOS_SCHEDULE
+            vae: VAE
+            image: IMAGE
+            start: INT 0..1000000 = 3
+            transition: COMBO cut|blend = "cut"
+            blend_chunks: INT 2..1000 = 3
+            resize: COMBO crop|fit|pad, optional = "crop"
+            anchor_noise_min: FLOAT 0.0..1.0 by 0.001, optional = 0.111
+            anchor_noise_max: FLOAT 0.0..1.0 by 0.001, optional = 0.135
+            history_noise_min: FLOAT 0.0..1.0 by 0.001, optional = 0.111
+            history_noise_max: FLOAT 0.0..1.0 by 0.001, optional = 0.135
+        """,
+        "outputs": "schedule: HELIOS_SCHEDULE",
+    },
     "HeliosHistoryMemory": {
         "inputs": """
             width: INT 64..4096 by 16 = 640
             height: INT 64..4096 by 16 = 384
+            vae: VAE, optional
+            image: IMAGE, optional
+            video: VIDEO,IMAGE, optional
+            resize: COMBO crop|fit|pad, optional = "crop"
+            seed: INT 0..18446744073709551615, optional = 0
+            anchor_noise_min: FLOAT 0.0..1.0 by 0.001, optional = 0.111
+            anchor_noise_max: FLOAT 0.0..1.0 by 0.001, optional = 0.135
+            history_noise_min: FLOAT 0.0..1.0 by 0.001, optional = 0.111
+            history_noise_max: FLOAT 0.0..1.0 by 0.001, optional = 0.135
+        """,
+        "outputs": "memory: HELIOS_MEMORY",
+    },
+    "HeliosSaveMemory": {
+        "inputs": """
+            memory: HELIOS_MEMORY
+            filename_prefix: STRING = "helios/film"
+            image: IMAGE, optional
+        """,
+        "outputs": "memory: HELIOS_MEMORY",
+    },
+    "HeliosLoadMemory": {
+        "inputs": """
+            memory_file: COMBO of files
+            model: MODEL, optional
         """,
         "outputs": "memory: HELIOS_MEMORY",
     },
@@ -69,8 +109,41 @@ PINNED = {
             positive: CONDITIONING, optional
             negative: CONDITIONING, optional
             memory: HELIOS_MEMORY, optional
+            autosave: BOOLEAN, optional = true
+            autosave_films: INT 1..100000, optional = 20
+            autosave_gb: FLOAT 0.0..100000.0 by 1.0, optional = 20.0
         """,
         "outputs": "latent: LATENT, memory: HELIOS_MEMORY",
+    },
+    "HeliosSampleToVideo": {
+        "inputs": """
+            vae: VAE
+            filename_prefix: STRING = "video/Helios"
+            fps: FLOAT 1.0..120.0 by 1.0 = 24.0
+            crf: INT 0..51 = 18
+            tiling: COMBO auto|on|off = "auto"
+            tile_size: INT 64..4096 by 32 = 256
+            overlap: INT 0..4096 by 32 = 64
+            model: MODEL
+            seed: INT 0..18446744073709551615, control_after_generate = 0
+            length: INT 1..100000000 = 99
+            steps: STRING = "auto"
+            cfg: FLOAT 0.0..100.0 by 0.1 = 0.0
+            solver: COMBO auto|unipc|euler|dmd = "auto"
+            amplify_first_chunk: COMBO auto|on|off = "auto"
+            skip_first_chunk: BOOLEAN = false
+            noise_device: COMBO cpu|reference = "cpu"
+            audio: AUDIO, optional
+            smooth_seams: BOOLEAN, optional = false
+            schedule: HELIOS_SCHEDULE, optional
+            positive: CONDITIONING, optional
+            negative: CONDITIONING, optional
+            memory: HELIOS_MEMORY, optional
+            autosave: BOOLEAN, optional = true
+            autosave_films: INT 1..100000, optional = 20
+            autosave_gb: FLOAT 0.0..100000.0 by 1.0, optional = 20.0
+        """,
+        "outputs": "video: VIDEO, memory: HELIOS_MEMORY",
     },
     "HeliosVAEDecode": {
         "inputs": """
@@ -79,11 +152,19 @@ PINNED = {
             tiling: COMBO auto|on|off = "auto"
             tile_size: INT 64..4096 by 32 = 256
             overlap: INT 0..4096 by 32 = 64
+            smooth_seams: BOOLEAN, optional = false
         """,
         "outputs": "IMAGE: IMAGE",
     },
+    "HeliosFilmReport": {
+        "inputs": """
+            video: VIDEO,IMAGE
+            memory: HELIOS_MEMORY, optional
+        """,
+        "outputs": "image: IMAGE, json: STRING",
+    },
 }
-FROM_FOLDERS = {"model_name", "lora_name"}
+FROM_FOLDERS = {"model_name", "lora_name", "memory_file"}
 # What a number means, to be found in its tooltip.
 MEANINGS = {
     "width": "Pixels",
@@ -97,6 +178,13 @@ MEANINGS = {
     "strength": "Factor",
     "cfg": "Guidance scale",
     "seed": "noise",
+    "anchor_noise_min": "share from 0 to 1",
+    "anchor_noise_max": "share from 0 to 1",
+    "history_noise_min": "share from 0 to 1",
+    "history_noise_max": "share from 0 to 1",
+    "crf": "CRF",
+    "autosave_films": "Films",
+    "autosave_gb": "Gigabytes",
 }
 
 
