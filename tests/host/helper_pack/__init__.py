@@ -215,7 +215,7 @@ class PatchModel(_Node):
     """The model with a patch such as other packs set, which counts its calls under its kind."""
 
     RETURN_TYPES = ("MODEL",)
-    KINDS = ("attention", "keep block", "skip block", "cfg function", "post cfg function", "wrapper")
+    KINDS = ("attention", "keep block", "skip block", "cfg function", "post cfg function", "wrapper", "opaque")
 
     @classmethod
     def INPUT_TYPES(cls):
@@ -260,6 +260,9 @@ class PatchModel(_Node):
             model.set_model_sampler_cfg_function(cfg)
         elif kind == "post cfg function":
             model.set_model_sampler_post_cfg_function(post_cfg)
+        elif kind == "opaque":
+            lock = threading.Lock()
+            model.set_model_sampler_post_cfg_function(lambda args, lock=lock: args["denoised"])
         else:
             model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test", wrapper)
         return (model,)

@@ -1,0 +1,264 @@
+"""Chunks on disk, in a real ComfyUI: what a run finds of an earlier one, and what it must not."""
+
+import os
+import re
+import time
+
+import pytest
+import torch
+
+from comfy_server import ComfyServer, ExecutionFailed, Interrupted
+from models import NEGATIVE, OTHER, POSITIVE, Graph, embeddings, install, install_helios, small_tensors
+
+CHUNKS = 3
+STEPS = 18  # of a film of two chunks: 12 in the first, which is doubled, and 6
+
+
+@pytest.fixture(scope="module")
+def server(comfy_path, tmp_path_factory):
+    """One of its own, so that nobody else's chunks lie about."""
+    with ComfyServer(comfy_path, tmp_path_factory.mktemp("autosave"), ("--use-pytorch-cross-attention",)) as server:
+        install_helios(server)
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_chunks(server):
+    """Each test begins without any."""
+    for file in folder(server).rglob("*.safetensors"):
+        file.unlink()
+
+
+def folder(server):
+    return server.output_dir / "helios" / "autosave"
+
+
+def on_disk(server):
+    return sorted(folder(server).rglob("*.safetensors"))
+
+
+def run(server, build=None, **inputs):
+    """(raw latents, chunks that were found on disk, what was said) of a film of two chunks."""
+    graph = Graph(server)
+    made = build(graph) if build else {}
+    model = made.pop("model", None) or graph.load()
+    texts = {} if "schedule" in {**made, **inputs} else {"positive": POSITIVE}
+    settings = {"autosave": True, "length": 33 * CHUNKS, **texts, **made, **inputs}
+    saved = graph.save(graph.sample(model, **settings))
+    before = len(server.log())
+    graph.run()
+    said = server.log()[before:]
+    found = re.search(
+        r"chunks? (\d+)(?: to (\d+))? (?:was|were) on disk; (goes on at chunk (\d+)|nothing to make)", said
+    )
+    count = 0 if found is None else int(found[2] or found[1]) + 1
+    if found and found[4]:
+        assert int(found[4]) == count
+    return saved.raw, count, said
+
+
+def test_found_again(server):
+    """After a restart too, when nothing need be computed, so that the model is not even brought to the device."""
+    first, found, _ = run(server)
+    assert found == 0 and len(on_disk(server)) == CHUNKS
+    longer, found, _ = run(server, length=33 * (CHUNKS + 1))
+    assert found == CHUNKS and torch.equal(longer[:, :, : 9 * CHUNKS], first)
+    server.restart()
+    again, found, said = run(server)
+    assert found == CHUNKS and torch.equal(again, first)
+    assert "nothing to make" in said and "Requested to load HeliosModel" not in said
+
+
+def test_off(server):
+    run(server, autosave=False)
+    assert on_disk(server) == []
+    run(server)
+    assert run(server, autosave=False)[1] == 0
+
+
+def test_the_same_as_without(server):
+    plain, _, _ = run(server, autosave=False)
+    first, _, _ = run(server)
+    on_disk(server)[0].unlink()  # whichever chunk that is
+    again, found, _ = run(server)
+    assert torch.equal(first, plain) and torch.equal(again, plain) and found < CHUNKS
+
+
+def two_prompts(graph, second, start=2):
+    s = graph.add("HeliosPromptSegment", conditioning=graph.text(POSITIVE), start=0, transition="cut", blend_chunks=3)
+    text = graph.text(second)
+    s = graph.add("HeliosPromptSegment", conditioning=text, start=start, transition="cut", blend_chunks=3, schedule=s)
+    return {"schedule": s}
+
+
+def test_a_changed_prompt_keeps_the_chunks_before_it(server):
+    run(server, lambda g: two_prompts(g, OTHER))
+    assert run(server, lambda g: two_prompts(g, NEGATIVE))[1] == 2
+    assert run(server, lambda g: two_prompts(g, OTHER))[1] == 3
+    assert run(server)[1] == 2  # one prompt for all: the first two are the same film
+    assert run(server, lambda g: two_prompts(g, OTHER, start=1))[1] == 1
+
+
+def lora(server, name, seed):
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {
+        f"diffusion_model.blocks.0.self_attn.q.lora_{end}.weight": torch.randn(shape, generator=generator)
+        for end, shape in (("A", (4, 48)), ("B", (48, 4)))
+    }
+    return install(server, name, tensors, kind="loras")
+
+
+def with_lora(name, strength=1.0, node="HeliosLoraLoader"):
+    return lambda g: {"model": g.add(node, model=g.load(), lora_name=name, **{STRENGTH[node]: strength})}
+
+
+STRENGTH = {"HeliosLoraLoader": "strength", "LoraLoaderModelOnly": "strength_model"}
+
+
+def patched(kind):
+    return lambda g: {"model": g.add("TestPatchModel", model=g.load(), kind=kind)}
+
+
+def test_what_decides_a_film(server):
+    """Each of these makes another film; each finds its own chunks again, also after a restart."""
+    one, two = lora(server, "one.safetensors", 1), lora(server, "two.safetensors", 2)
+    other = install_helios(server, "other.safetensors", {k: v * 1.01 for k, v in small_tensors().items()})
+    films = {
+        "plain": (None, {}),
+        "seed": (None, dict(seed=4)),
+        "steps": (None, dict(steps="1")),
+        "solver": (None, dict(solver="euler")),
+        "amplify": (None, dict(amplify_first_chunk="off")),
+        "skip first chunk": (None, dict(skip_first_chunk=True)),
+        "prompt": (None, dict(positive=embeddings(9))),
+        "guidance": (None, dict(cfg=2.0, negative=NEGATIVE)),
+        "other guidance": (None, dict(cfg=3.0, negative=NEGATIVE)),
+        "other negative": (None, dict(cfg=2.0, negative=OTHER)),
+        "size": (None, dict(size=(64, 64))),
+        "file": (lambda g: {"model": g.load(other)}, {}),
+        "dtype": (lambda g: {"model": g.load(weight_dtype="bf16")}, {}),
+        "lora": (with_lora(one), {}),
+        "lora's content": (with_lora(two), {}),
+        "lora's strength": (with_lora(one, 0.5), {}),
+        "attention patch": (patched("attention"), {}),
+        "block patch": (patched("skip block"), {}),
+        "post cfg patch": (patched("post cfg function"), {}),
+    }
+    made = {}
+    for name, (build, inputs) in films.items():
+        made[name], found, _ = run(server, build, **inputs)
+        assert found == 0, name
+    server.restart()
+    for name, (build, inputs) in films.items():
+        again, found, said = run(server, build, **inputs)
+        assert "autosave is off" not in said, said
+        assert found == CHUNKS and torch.equal(again, made[name]), name
+    for name in ("seed", "steps", "lora", "lora's strength", "file", "block patch"):
+        assert not torch.equal(made[name], made["plain"]), name
+
+
+def test_the_stock_lora_loader(server):
+    one = lora(server, "one.safetensors", 1)
+    run(server, with_lora(one, node="LoraLoaderModelOnly"))
+    assert run(server, with_lora(one, 0.9, node="LoraLoaderModelOnly"))[1] == 0
+    assert run(server, with_lora(one, node="LoraLoaderModelOnly"))[1] == CHUNKS
+
+
+def test_a_replaced_file_is_another(server):
+    name = install_helios(server, "replaced.safetensors")
+    load = dict(build=lambda g: {"model": g.load(name)})
+    run(server, **load)
+    path = server.models_dir / "diffusion_models" / name
+    os.utime(path, (time.time() + 5, time.time() + 5))
+    server.restart()  # the loader's output is kept as long as the server runs
+    assert run(server, **load)[1] == 0
+
+
+def test_patches_without_identity_turn_it_off(server):
+    """A patch that holds what cannot be told apart: nothing is found, rather than the wrong thing."""
+    for _ in range(2):
+        _, found, said = run(server, patched("opaque"))
+        assert found == 0 and re.search(r"autosave is off: _thread\.\w*lock cannot be recognised again", said)
+    assert on_disk(server) == []
+
+
+def test_after_a_cancel(server):
+    """Chunks made before it are there, the one it interrupted is not."""
+    graph = Graph(server)
+    saved = graph.save(graph.sample(graph.load(), positive=POSITIVE, autosave=True, length=33 * 6, steps="40"))
+    with server.events() as events:
+        prompt_id = server.queue(graph, client_id=events.client_id)
+        while len(on_disk(server)) < 2:
+            time.sleep(0.02)
+        server.interrupt(prompt_id)
+        with pytest.raises(Interrupted):
+            server.wait(prompt_id)
+        kept = len(on_disk(server))
+        assert 2 <= kept < 6
+    whole, found, _ = run(server, length=33 * 6, steps="40")
+    assert found == kept and len(on_disk(server)) == 6
+    plain, _, _ = run(server, length=33 * 6, steps="40", autosave=False)
+    assert torch.equal(whole, plain)
+    del saved
+
+
+def test_after_an_error(server):
+    """NaN in the prompt of chunk 2: chunks 0 and 1 stay usable, with a better prompt."""
+    with pytest.raises(ExecutionFailed, match="NaN or infinity in the latents of chunk 2"):
+        run(server, lambda g: two_prompts(g, POSITIVE * float("nan")))
+    assert run(server, lambda g: two_prompts(g, OTHER))[1] == 2
+
+
+def test_damage_is_made_anew(server):
+    whole, _, _ = run(server)
+    for file in on_disk(server):
+        content = bytearray(file.read_bytes())
+        content[-20] ^= 1
+        file.write_bytes(content)
+    again, found, said = run(server)
+    assert found == 0 and "is damaged and is made anew" in said and torch.equal(again, whole)
+    assert run(server)[1] == CHUNKS
+
+
+def test_limits(server):
+    for seed in range(4):
+        run(server, seed=seed, length=33, autosave_films=3)
+    assert len(list(folder(server).iterdir())) == 3
+    run(server, seed=9, length=33, autosave_gb=0.0)
+    assert len(list(folder(server).iterdir())) == 1
+    assert run(server, seed=9, length=33)[1] == 1
+
+
+def test_a_full_disk_does_not_end_the_film(server):
+    """A file where the folder should be stands for it."""
+    for path in sorted(folder(server).rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    folder(server).rmdir()
+    folder(server).touch()
+    try:
+        film, found, said = run(server)
+        assert found == 0 and said.count("The chunk could not be kept on disk") == CHUNKS
+    finally:
+        folder(server).unlink()
+    assert torch.equal(film, run(server)[0])
+
+
+def test_films_in_a_chain(server):
+    """The second sampler's chunks are found through the first one's memory."""
+
+    def chain(graph):
+        model = graph.load()
+        first = graph.sample(model, positive=POSITIVE, autosave=True, length=66)
+        second = graph.sample(model, positive=OTHER, memory=[first[0], 1], autosave=True, length=66)
+        return graph.save(second)
+
+    made = []
+    for _ in range(2):
+        graph = Graph(server)
+        saved = chain(graph)
+        before = len(server.log())
+        graph.run()
+        made.append((saved.raw, server.log()[before:]))
+        server.restart()
+    assert torch.equal(made[0][0], made[1][0])
+    assert "chunks 0 to 1 were on disk" in made[1][1] and "chunks 2 to 3 were on disk" in made[1][1]
