@@ -1,6 +1,10 @@
 """Chunks on disk: found again when all that decided them is the same, never otherwise, never when damaged."""
 
 import os
+import random
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 
 from helios_core import RECIPES, Chunk, HistoryMemory, Keyframe, PromptSchedule, Segment, sample_chunks
 from helios_core.autosave import ChunkStore, fingerprint, stored_chunks
+from helios_core.sampler import Start
 
 RECIPE = RECIPES["distilled"]
 SEA = PromptSchedule((Segment(0, "sea"),))
@@ -219,3 +224,40 @@ def test_fingerprints_tell_apart():
 def test_fingerprints_last():
     """Chunks of an earlier version are found: changing this makes all of them useless."""
     assert fingerprint("sea", 3, torch.arange(4), {"a": (1.5, None)}) == "f94c9e14c914b312fcf9a68fc813ce40"
+
+
+SAVES = """
+import sys, torch
+from dataclasses import replace
+from helios_core import HistoryMemory
+from helios_core.autosave import ChunkStore
+from helios_core.sampler import Chunk, Start
+store, memory = ChunkStore(sys.argv[1], "0" * 32), HistoryMemory.empty(64, 64)
+memory = replace(memory, rng_state=torch.Generator().get_state())
+print("ready", flush=True)
+for k in range(10**6):
+    store.save(Chunk(k, torch.full((1, 16, 9, 64, 64), float(k)), memory, Start(replace(memory, chunk=k), "sea")))
+"""
+
+
+def test_kills_while_writing(tmp_path, store, caplog):
+    """Whatever is there under a chunk's name is whole; what is half written has another."""
+    halves = 0
+    for _ in range(12):
+        with subprocess.Popen([sys.executable, "-c", SAVES, str(tmp_path)], stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(random.uniform(0.01, 0.1))
+            process.send_signal(signal.SIGKILL)
+        memory = replace(HistoryMemory.empty(64, 64), rng_state=torch.Generator().get_state())
+        names = {p.name for p in files(store)}
+        for k in range(len(names)):
+            start = Start(replace(memory, chunk=k), "sea")
+            latents, _, _ = store.load(start)
+            assert (latents == k).all()
+            names.remove(store._path(start).name)
+        assert not names and not caplog.records
+        halves += len(list(store.folder.glob(".*")))
+        for path in store.folder.iterdir():
+            path.unlink()
+    print(f"{halves} of 12 kills came in the middle of a write")
+    assert halves

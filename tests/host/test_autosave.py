@@ -262,3 +262,21 @@ def test_films_in_a_chain(server):
         server.restart()
     assert torch.equal(made[0][0], made[1][0])
     assert "chunks 0 to 1 were on disk" in made[1][1] and "chunks 2 to 3 were on disk" in made[1][1]
+
+
+def hooked(graph, name, strength):
+    hooks = graph.add("CreateHookLoraModelOnly", lora_name=name, strength_model=strength)
+    settings = dict(strength=1.0, set_cond_area="default", hooks=hooks)
+    return {"positive": graph.add("ConditioningSetProperties", cond_NEW=graph.text(POSITIVE), **settings)}
+
+
+def test_hooks_on_the_prompt(server):
+    """A LoRA that only the prompt brings with it is part of what is said."""
+    one = lora(server, "one.safetensors", 1)
+    plain, _, _ = run(server)
+    first, found, _ = run(server, lambda g: hooked(g, one, 1.0))
+    assert found == 0 and not torch.equal(first, plain)
+    server.restart()
+    again, found, _ = run(server, lambda g: hooked(g, one, 1.0))
+    assert found == CHUNKS and torch.equal(again, first)
+    assert run(server, lambda g: hooked(g, one, 0.5))[1] == 0

@@ -1,0 +1,83 @@
+"""SIGKILL at any moment: run again, a film comes out as if nothing had happened, and no chunk is made twice."""
+
+import random
+import re
+import time
+
+import pytest
+import requests
+import torch
+
+from comfy_server import ComfyServer, ServerDied
+from models import POSITIVE, Graph, install_helios
+
+CHUNKS = 12
+FILMS, KILLS = 3, 7  # kills of each film, if it lasts so long
+FILM = dict(positive=POSITIVE, length=33 * CHUNKS, steps="40", amplify_first_chunk="off", size=(64, 64))
+
+
+@pytest.fixture(scope="module")
+def server(comfy_path, tmp_path_factory):
+    with ComfyServer(comfy_path, tmp_path_factory.mktemp("killed"), ("--use-pytorch-cross-attention",)) as server:
+        install_helios(server)
+        yield server
+
+
+def queue(server, **inputs):
+    """(id of the prompt, where its latents will be)."""
+    graph = Graph(server)
+    saved = graph.save(graph.sample(graph.load(), **FILM, **inputs))
+    return server.queue(graph), saved
+
+
+def on_disk(server):
+    return set((server.output_dir / "helios" / "autosave").rglob("[0-9a-f]*.safetensors"))
+
+
+def is_done(server, prompt_id):
+    try:
+        return bool(server.get(f"/history/{prompt_id}").json())
+    except (requests.ConnectionError, ServerDied):
+        return False
+
+
+def found(server, seen, some):
+    """How many chunks the run says it found, where there were some to find; waits until it does."""
+    end = time.monotonic() + 60
+    while some:
+        said = re.search(r"chunks? (\d+)(?: to (\d+))? (?:was|were) on disk", server.log()[seen:])
+        if said:
+            return int(said[2] or said[1]) + 1
+        assert time.monotonic() < end, "the run says nothing of the chunks on disk"
+        time.sleep(0.05)
+    return 0
+
+
+kills = []
+
+
+@pytest.mark.parametrize("seed", range(FILMS))
+def test_killed_and_run_again(server, seed):
+    """Every start finds all chunks that had been finished, and in the end there is one file for each."""
+    chance, before = random.Random(seed), on_disk(server)
+    prompt_id, saved = queue(server, seed=seed, autosave=True)
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0.0, 1.0))
+        if is_done(server, prompt_id):
+            break
+        server.kill()
+        finished, seen = len(on_disk(server) - before), len(server.log())
+        kills.append(finished)
+        server.start()
+        prompt_id, saved = queue(server, seed=seed, autosave=True)
+        assert found(server, seen, finished) == finished
+    server.wait(prompt_id, timeout=300)
+    assert len(on_disk(server) - before) == CHUNKS  # a chunk that came out otherwise would lie under another name
+    plain_id, plain = queue(server, seed=seed, autosave=False)
+    server.wait(plain_id, timeout=300)
+    assert torch.equal(saved.raw, plain.raw)
+
+
+def test_there_were_kills_enough():
+    print(f"{len(kills)} kills, with so many chunks on disk: {kills}")
+    assert len(kills) >= 20 and len(set(kills)) > 5
