@@ -1,0 +1,208 @@
+"""A film straight into a file: the frames that sampler and decoder would have made, playable while it grows."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from comfy_server import Interrupted
+from helios_core import HistoryMemory
+from models import OTHER, POSITIVE, SIZE, Graph
+
+WIDTH, HEIGHT = SIZE
+
+
+def frames_of(content) -> np.ndarray:
+    """All frames (T, H, W, 3) of a file or of its bytes, as far as it goes."""
+    frames = []
+    with av.open(io.BytesIO(content) if isinstance(content, bytes) else str(content)) as container:
+        try:
+            frames += [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        except av.FFmpegError:
+            assert frames
+    return np.stack(frames)
+
+
+def shown_video(server, outputs, node) -> bytes:
+    (file,) = outputs[node[0]]["images"]
+    assert file["type"] == "output"
+    return server.view(file)
+
+
+def decoded(graph, samples, smooth=False):
+    settings = dict(tiling="auto", tile_size=256, overlap=64, smooth_seams=smooth)
+    return graph.add("HeliosVAEDecode", samples=samples, vae=graph.vae(), **settings)
+
+
+def saved_images(graph, images):
+    path = graph.file().replace(".safetensors", ".npy")
+    graph.add("TestImagesInfo", images=images, path=path)
+    return path
+
+
+@pytest.mark.parametrize("smooth", [False, True], ids=["", "smooth seams"])
+def test_the_same_film(any_server, smooth):
+    """Frames but for the encoding, and the memory bit for bit."""
+    graph = Graph(any_server)
+    model = graph.load()
+    video = graph.sample_to_video(
+        model, graph.vae(), f"video/same{smooth}", positive=POSITIVE, length=99, crf=1, smooth_seams=smooth
+    )
+    samples = graph.sample(model, positive=POSITIVE, length=99)
+    path = saved_images(graph, decoded(graph, samples, smooth))
+    for name, node in (("film", video), ("latents", samples)):
+        graph.add("HeliosSaveMemory", memory=[node[0], 1], filename_prefix=f"helios/same_{name}{smooth}")
+    again = saved_images(graph, graph.add("GetVideoComponents", video=video))
+    outputs = graph.run()["outputs"]
+    got = frames_of(shown_video(any_server, outputs, video)) / 255
+    wanted = np.load(path)
+    assert got.shape == wanted.shape == (99, HEIGHT, WIDTH, 3)
+    assert np.abs(got.mean(axis=(1, 2)) - wanted.mean(axis=(1, 2))).max() < 0.02  # chroma is at half size
+    assert np.abs((got - wanted).mean(axis=-1)).mean() < 0.06
+    assert np.load(again).shape == wanted.shape  # as native VIDEO
+    memories = [
+        HistoryMemory.load(any_server.output_dir / "helios" / f"same_{name}{smooth}_00001_.safetensors")[0]
+        for name in ("film", "latents")
+    ]
+    assert torch.equal(memories[0].frames, memories[1].frames)
+    assert torch.equal(memories[0].rng_state, memories[1].rng_state)
+
+
+def test_smoothing_changes_only_what_follows_a_seam(server):
+    graph = Graph(server)
+    samples = graph.sample(graph.load(), positive=POSITIVE, length=99)
+    paths = [saved_images(graph, decoded(graph, samples, smooth)) for smooth in (False, True)]
+    graph.run()
+    plain, smooth = (np.load(path) for path in paths)
+    differ = [k for k in range(99) if not np.array_equal(plain[k], smooth[k])]
+    assert set(differ) <= {*range(33, 41), *range(66, 74)}
+
+
+def test_workflow_and_prompt_are_in_the_file(server):
+    """So that the video can be dropped onto the canvas."""
+    graph = Graph(server)
+    video = graph.sample_to_video(graph.load(), graph.vae(), positive=POSITIVE, length=33, steps="1")
+    outputs = graph.run(extra_data={"extra_pnginfo": {"workflow": {"nodes": [1, 2]}}})["outputs"]
+    with av.open(io.BytesIO(shown_video(server, outputs, video))) as container:
+        assert json.loads(container.metadata["workflow"]) == {"nodes": [1, 2]}
+        assert json.loads(container.metadata["prompt"])[video[0]]["class_type"] == "HeliosSampleToVideo"
+        stream = container.streams.video[0]
+        assert (stream.frames, stream.average_rate, stream.codec_context.pix_fmt) == (33, 24, "yuv420p")
+
+
+def test_sound(any_server):
+    """Cut where the film ends, 66 frames at 22 a second."""
+    graph = Graph(any_server)
+    audio = graph.add("EmptyAudio", duration=10.0, sample_rate=44100, channels=2)
+    settings = dict(positive=POSITIVE, length=66, steps="1", fps=22.0, audio=audio)
+    video = graph.sample_to_video(graph.load(), graph.vae(), **settings)
+    outputs = graph.run()["outputs"]
+    with av.open(io.BytesIO(shown_video(any_server, outputs, video))) as container:
+        assert container.duration / 1e6 == pytest.approx(3.0, abs=0.05)
+        sound = container.streams.audio[0]
+        assert sound.rate == 44100 and float(sound.duration * sound.time_base) == pytest.approx(3.0, abs=0.05)
+
+
+LONG = dict(size=(64, 64), steps="60", length=33 * 12, positive=POSITIVE)
+
+
+def wait_for_frames(server, prefix, count) -> Path:
+    """The growing file, once so many frames can be read from it."""
+    end = time.monotonic() + 60
+    while True:
+        for path in sorted((server.output_dir / "video").glob(f"{prefix}_*.mp4")):
+            try:
+                if len(frames_of(path)) >= count:
+                    return path
+            except (av.FFmpegError, AssertionError):
+                pass
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_plays_while_it_grows_and_after_a_cancel(server):
+    graph = Graph(server)
+    video = graph.sample_to_video(graph.load(), graph.vae(), "video/growing", **LONG, autosave=True)
+    prompt_id = server.queue(graph)
+    path = wait_for_frames(server, "growing", 66)
+    assert not server.get(f"/history/{prompt_id}").json()
+    server.interrupt(prompt_id)
+    with pytest.raises(Interrupted):
+        server.wait(prompt_id)
+    frames = frames_of(path)
+    with av.open(str(path)) as container:  # closed properly: the right count, though it was cut short
+        assert container.streams.video[0].frames == len(frames) and len(frames) % 33 == 0
+    graph.run()
+    (file,) = [p for p in (server.output_dir / "video").glob("growing_*.mp4") if p != path]
+    whole = frames_of(file)
+    assert len(whole) == 33 * 12 and np.array_equal(whole[: len(frames)], frames)
+    assert "were on disk" in server.log() and video
+
+
+def test_a_kill_leaves_what_was_written(server):
+    """And the same workflow makes the whole film of it, the first part from disk."""
+    graph = Graph(server)
+    graph.sample_to_video(graph.load(), graph.vae(), "video/killed", **LONG, seed=8, autosave=True)
+    server.queue(graph)
+    path = wait_for_frames(server, "killed", 66)
+    server.kill()
+    kept = frames_of(path)
+    server.start()
+    graph.run()
+    assert len(kept) >= 66
+    (file,) = [p for p in (server.output_dir / "video").glob("killed_*.mp4") if p != path]
+    whole = frames_of(file)
+    assert len(whole) == 33 * 12 and np.array_equal(whole[:66], kept[:66])
+
+
+def test_a_report(any_server):
+    """Of a film in a file and of the same as frames, with prompts from its memory."""
+    graph = Graph(any_server)
+    clip = graph.add("TestTinyCLIPLoader", width=32)
+    schedule = graph.add("HeliosPromptSchedule", clip=clip, schedule="0: the sea\n2: a storm", fps=24.0)
+    prefix = f"video/report_{any_server.comfy_path.name}"
+    video = graph.sample_to_video(graph.load(), graph.vae(), prefix, schedule=schedule, length=99, steps="1", seed=21)
+    texts = []
+    for film in (video, graph.add("GetVideoComponents", video=video)):
+        report = graph.add("HeliosFilmReport", video=film, memory=[video[0], 1])
+        picture = graph.add("TestImagesInfo", images=report)
+        texts.append((graph.add("PreviewAny", source=[report[0], 1]), picture))
+    outputs = graph.run()["outputs"]
+    reports = [json.loads(outputs[text[0]]["text"][0]) for text, _ in texts]
+    rows = reports[0]["chunks"]
+    for row, other in zip(rows, reports[1]["chunks"], strict=True):  # hosts differ in how they turn YUV into RGB
+        measured = ("seam", "brightness", "saturation", "sharpness", "motion", "sharpness_drift")
+        assert [row[k] or 0 for k in measured] == pytest.approx([other[k] or 0 for k in measured], rel=0.1)
+        assert (row["prompt"], row["seed"], row["seconds"]) == (other["prompt"], other["seed"], other["seconds"])
+    assert [r["prompt"] for r in rows] == ["the sea", "the sea", "a storm"]
+    assert [r["seed"] for r in rows] == [21] * 3 and rows[0]["seam"] is None and rows[1]["seam"] > 0
+    assert all(r["seconds"] > 0 and r["ram_gb"] > 0.1 and not r["reused"] for r in rows)
+    info = json.loads(outputs[texts[0][1][0]]["text"][0])
+    assert info["shape"][0] == 1 and info["shape"][2:] == [1600, 3]
+
+
+def test_a_report_of_any_video(server):
+    """Without a memory, of frames that are no whole chunks."""
+    graph = Graph(server)
+    images = graph.images(torch.rand(40, 32, 48, 3))
+    report = graph.add("HeliosFilmReport", video=images)
+    text = graph.add("PreviewAny", source=[report[0], 1])
+    rows = json.loads(graph.run()["outputs"][text[0]]["text"][0])["chunks"]
+    assert len(rows) == 2 and rows[0]["prompt"] is None and rows[1]["seam"] > 0
+
+
+def test_a_report_of_an_extended_film(server):
+    """The second half alone: its chunks are counted on from the first."""
+    graph = Graph(server)
+    model = graph.load()
+    first = graph.sample(model, positive=POSITIVE, length=66)
+    second = graph.sample(model, positive=OTHER, length=66, memory=[first[0], 1])
+    report = graph.add("HeliosFilmReport", video=decoded(graph, second), memory=[second[0], 1])
+    text = graph.add("PreviewAny", source=[report[0], 1])
+    rows = json.loads(graph.run()["outputs"][text[0]]["text"][0])["chunks"]
+    assert [r["chunk"] for r in rows] == [2, 3] and all(r["seconds"] > 0 for r in rows)
