@@ -1,9 +1,9 @@
 """Build workflows/ with its thumbnails, and the README's picture, in the real frontend.
 
-    python tools/make_workflows.py
+    python tools/make_workflows.py [folder for screenshots]
 
-needs what the browser tests need: a ComfyUI, Chromium and playwright. The workflows are data, below; columns are laid
-out from left to right, the nodes of a column from top to bottom.
+needs what the browser tests need: a ComfyUI, Chromium and playwright. Workflows are laid out in columns from left to
+right, the nodes of a column from top to bottom.
 """
 
 import io
@@ -16,6 +16,7 @@ from pathlib import Path
 PACK = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PACK / "tests" / folder) for folder in ("host", "browser")]
 
+import workflow_texts as words  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
@@ -28,170 +29,284 @@ VAE = ("vae", "wan_2.1_vae.safetensors")
 FILM = "Helios - Prompt Schedule Film"
 BLUE, BLACK, GREEN, RED = ("#223", "#335"), ("#222", "#000"), ("#232", "#353"), ("#322", "#533")
 
-NEGATIVE = (
-    "Bright tones, overexposed, static, blurred details, subtitles, style, works, paintings, images, static, overall "
-    "gray, worst quality, low quality, JPEG compression residue, ugly, incomplete, extra fingers, poorly drawn hands, "
-    "poorly drawn faces, deformed, disfigured, misshapen limbs, fused fingers, still picture, messy background, three "
-    "legs, many people in the background, walking backwards"
-)
-FOX = (
-    "A red fox trots through fresh snow in a quiet pine forest at first light. Its breath steams in the cold air, "
-    "powder lifts from its paws at every step, and the low golden sun breaks through the trunks behind it and rims its "
-    "fur. It stops, pricks up its ears, turns its head to the camera and trots on. The camera moves alongside, close, "
-    "at the height of the fox's eyes, with the forest softly out of focus. Cinematic nature documentary, natural "
-    "colours, fine detail in fur and snow."
-)
-SHIP = (
-    "A three-masted sailing ship runs before the wind across a rough grey-green sea under racing clouds. The bow drops "
-    "into a trough and rises again in a burst of white spray, the canvas strains and snaps, ropes swing, foam streams "
-    "off the deck. A shaft of sunlight breaks through and sweeps over the sails. Slow aerial shot that circles the "
-    "ship from the bow to the stern, horizon level. Cinematic, dramatic light, fine detail in water and rigging."
-)
-TRAIN = (
-    "A black steam locomotive pulls four red carriages over a tall stone viaduct in an autumn valley. Thick white "
-    "steam rolls back along the train and drifts between the arches, the driving rods turn steadily, yellow and "
-    "copper trees cover the slopes, a river glitters far below. The camera flies beside the train at the same speed "
-    "and slowly pulls away until the whole viaduct is in view. Cinematic aerial shot, soft morning light, fine detail."
-)
-BIRD = (
-    "A hummingbird hovers in front of a red trumpet flower in a sunlit garden. Its wings are a blur, its green throat "
-    "feathers flash as it turns, it dips its bill into the flower, draws back, and dips it into the next one. Small "
-    "drops of dew fall from the petals. Close-up with a long lens, the camera holds still, the garden behind is a soft "
-    "wash of green and gold. Nature documentary, morning light, fine detail in the feathers."
-)
-PAPER_BOAT = """\
-# The paper boat: 15 chunks of 33 frames, 20.6 s.
-# Each prompt says boat, place, light and camera anew: the model knows only the current one.
-0: A small boat folded from a page of newspaper drifts down a rain-filled gutter beside a cobbled street at dusk.
-   Raindrops draw rings on the water, wet stones gleam, the warm light of shop windows trembles in the puddles. The
-   camera glides along at water level, close to the boat, shallow depth of field. Cinematic, soft blue evening light.
-
-3 blend 3: The small newspaper boat races down the gutter, which has become a rushing stream in a heavy downpour. It
-   rocks and spins past fallen leaves, spray flies up, lightning flashes on the wet cobbles. The camera rushes along
-   at water level, close to the boat. Cinematic, dark blue storm light.
-
-7 cut: The small newspaper boat slides out onto a wide, calm canal at night. The rain has stopped, the black water is
-   smooth, street lamps and the arch of a stone bridge are mirrored in it. The camera slows down behind the boat and
-   rises a little. Cinematic, quiet, deep blue night with warm lamps.
-
-10 blend 3: Hundreds of glowing paper lanterns float on the canal at night around the small newspaper boat. Their
-   golden light shines through its thin paper and dances on the ripples as they drift together in one direction. The
-   camera circles the boat slowly, close to the water. Cinematic, warm golden light, deep shadows.
-
-13 cut: The small newspaper boat floats alone on a wide, still lake at sunrise. Mist lies on the flat water, the sky is
-   pink and pale gold, one last lantern goes out beside it. The camera rises slowly until the boat is a white dot on
-   the shining water. Cinematic, soft morning light, calm.
-""".replace("\n   ", " ").rstrip()
-
-# No `code` in the notes' text: Nodes 2.0 draws it blue on blue.
-MODELS_NOTE = """\
-**Transformer**, 28 GB: run this in models/diffusion_models, then press R here.
-
-```
-hf download BestWishYsh/Helios-{0} --include "transformer/*" --local-dir Helios-{0}
-```
-The rest of that repository, transformer_ode with it, is not needed.
-
-**Text encoder** and **VAE**: ComfyUI offers to fetch them. By hand: [text encoder]({1}/{2}/{3}) into \
-models/{2}, [VAE]({1}/{4}/{5}) into models/{4}."""
-FILM_NOTE = """\
-**length** is in frames and rounded up to chunks of 33, which are 1.4 s: 99 is 4.1 s, 495 is 20.6 s. With another \
-**seed** it is another film.
-
-{0}"""
-DISTILLED_NOTE = "**steps** 1,1,1 is faster than the recipe's 2,2,2, with less structure."
-BASE_NOTE = """\
-Base takes 50 steps for each chunk, with and without the negative prompt: it is the slowest Helios. To try prompts, \
-set **steps** to 20."""
-MID_NOTE = """\
-Mid takes 20 steps at each of three sizes, with and without the negative prompt. To try prompts, set **steps** to \
-10,10,10."""
-SMALL_GPU_NOTE = """\
-For GPUs with little memory:
-- **weight_dtype** fp8_e4m3fn: the weights take 14 GB, not 28. What the GPU cannot hold waits in RAM.
-- **tiling** on: the VAE decodes a tile at a time.
-
-A long film takes no more GPU memory than a short one."""
-SCHEDULE_NOTE = """\
-Each line is a prompt: **start transition: prompt**. It starts at a chunk (4), a second (5.5s) or a frame (132f). \
-**cut** changes the words at once, **blend 3** over three chunks.
-
-Either way the film goes on from its last frames, so name your subject in every prompt."""
-
 WORKFLOWS = {
-    "Helios - Text to Video (Distilled)": dict(variant="Distilled", prompt=FOX, note=DISTILLED_NOTE),
-    "Helios - Text to Video (Base)": dict(variant="Base", prompt=SHIP, negative=NEGATIVE, note=BASE_NOTE),
-    "Helios - Text to Video (Mid)": dict(variant="Mid", prompt=TRAIN, negative=NEGATIVE, note=MID_NOTE),
-    "Helios - Text to Video (8 GB)": dict(variant="Distilled", prompt=BIRD, note=SMALL_GPU_NOTE, small_gpu=True),
-    FILM: dict(variant="Distilled", schedule=PAPER_BOAT, note=SCHEDULE_NOTE, length=495),
+    "Helios - Text to Video (Distilled)": lambda: text_to_video(
+        "Distilled", words.FOX, note=words.DISTILLED_NOTE, keep_memory=True
+    ),
+    "Helios - Text to Video (Base)": lambda: text_to_video("Base", words.SHIP, words.NEGATIVE, note=words.BASE_NOTE),
+    "Helios - Text to Video (Mid)": lambda: text_to_video("Mid", words.TRAIN, words.NEGATIVE, note=words.MID_NOTE),
+    "Helios - Text to Video (8 GB)": lambda: text_to_video(
+        "Distilled", words.BIRD, note=words.SMALL_GPU_NOTE, small_gpu=True
+    ),
+    FILM: lambda: schedule_film(),
+    "Helios - Image to Video": lambda: from_picture("image", words.PICTURE, words.IMAGE_NOTE),
+    "Helios - Video to Video": lambda: from_picture("video", words.CLIP, words.VIDEO_NOTE),
+    "Helios - Extend a Film": lambda: extend(),
+    "Helios - Two Endings": lambda: two_endings(),
+    "Helios - Re-roll a Chunk": lambda: reroll(),
+    "Helios - Keyframes": lambda: keyframes(),
+    "Helios - Long Film to Disk": lambda: long_film(),
 }
 
 
-def graph(variant, prompt="", negative="", schedule="", note="", length=99, small_gpu=False):
-    """Nodes, links and groups of a text-to-video workflow."""
-    loader = {"model_name": f"Helios-{variant}/", **({"weight_dtype": "fp8_e4m3fn"} if small_gpu else {})}
-    decode = {"tiling": "on"} if small_gpu else {}
-    models = [
-        dict(
-            name="model", type="HeliosModelLoader", height=200 if small_gpu else 165, widgets=loader, advanced=small_gpu
-        ),
-        dict(name="vae", type="VAELoader", height=80, widgets={"vae_name": VAE[1]}, properties=source(*VAE)),
-        dict(
-            name="clip",
-            type="CLIPLoader",
-            height=140,
-            widgets={"clip_name": TEXT_ENCODER[1], "type": "wan"},
-            properties=source(*TEXT_ENCODER),
-        ),
-        markdown("Models", MODELS_NOTE.format(variant, HUB, *TEXT_ENCODER, *VAE), 0),
+def paper_boat(chunks, *starts):
+    """The story at other chunks."""
+    return words.PAPER_BOAT.format(*starts, chunks=chunks, seconds=f"{chunks * 1.375:.1f}")
+
+
+# A node is data: {"name" (used in links), "type", "height" and what tests/browser/browser.py's build_workflow takes}. A
+# workflow is its columns, (title, width, rows), and its links; a row that is a list has its nodes side by side.
+
+
+def node(name, type, height, /, tint=None, title=None, advanced=False, properties=None, **widgets):
+    extras = dict(tint=tint, title=title, advanced=advanced, properties=properties)
+    return dict(name=name, type=type, height=height, widgets=widgets, **{k: v for k, v in extras.items() if v})
+
+
+def models(variant="Distilled", small_gpu=False):
+    """The first column."""
+    dtype = {"weight_dtype": "fp8_e4m3fn"} if small_gpu else {}
+    height = 200 if small_gpu else 165
+    loader = node("model", "HeliosModelLoader", height, advanced=small_gpu, model_name=f"Helios-{variant}/", **dtype)
+    clip = node("clip", "CLIPLoader", 140, properties=source(*TEXT_ENCODER), clip_name=TEXT_ENCODER[1], type="wan")
+    vae = node("vae", "VAELoader", 80, properties=source(*VAE), vae_name=VAE[1])
+    note = markdown("Models", words.MODELS_NOTE.format(variant, HUB, *TEXT_ENCODER, *VAE), 0)
+    return "Models", 400, [loader, vae, clip, note]
+
+
+def memory(name="memory", **widgets):
+    return node(name, "HeliosHistoryMemory", 270, width=640, height=384, **widgets)
+
+
+def sampler(name="sampler", height=410, title=None, length=99, seed=42):
+    values = dict(seed=seed, control_after_generate="fixed", length=length)
+    return node(name, "HeliosChunkSampler", height, title=title, **values)
+
+
+def keep(name="keep", prefix="helios/film"):
+    return node(name, "HeliosSaveMemory", 110, filename_prefix=prefix)
+
+
+def output(end="", small_gpu=False, prefix="video/Helios"):
+    """Rows that decode and save; `end` tells several outputs apart."""
+    tall, tiled = (220, {"tiling": "on"}) if small_gpu else (180, {})
+    decode = node(f"decode{end}", "HeliosVAEDecode", tall, advanced=small_gpu, **tiled)
+    video = node(f"video{end}", "CreateVideo", tall, fps=24)
+    return [[decode, video], node(f"save{end}", "SaveVideo", 0, filename_prefix=prefix)]
+
+
+def output_links(latent, end=""):
+    return [
+        (*latent, f"decode{end}", "samples"),
+        ("vae", "VAE", f"decode{end}", "vae"),
+        (f"decode{end}", "IMAGE", f"video{end}", "images"),
+        (f"video{end}", "VIDEO", f"save{end}", "video"),
     ]
-    if schedule:
-        prompts = [
-            dict(name="schedule", type="HeliosPromptSchedule", height=0, widgets={"schedule": schedule}, tint=BLUE)
-        ]
-    else:
-        prompts = [text("positive", "Prompt", prompt, 0, GREEN)]
-        prompts += [text("negative", "Negative prompt", negative, 230, RED)] if negative else []
-    memory = dict(name="memory", type="HeliosHistoryMemory", height=135, widgets={"width": 640, "height": 384})
-    sampler = dict(
-        name="sampler",
-        type="HeliosChunkSampler",
-        height=345,
-        widgets={"seed": 42, "control_after_generate": "fixed", "length": length},
-    )
-    notes = [markdown("Film", FILM_NOTE.format("" if schedule else note).strip(), 0)]
-    notes += [markdown("The schedule's text", note, 230)] if schedule else []
-    save = [
-        [
-            dict(
-                name="decode",
-                type="HeliosVAEDecode",
-                height=220 if small_gpu else 155,
-                widgets=decode,
-                advanced=small_gpu,
-            ),
-            dict(name="video", type="CreateVideo", height=220 if small_gpu else 155, widgets={"fps": 24}),
-        ],
-        dict(name="save", type="SaveVideo", height=0, widgets={"filename_prefix": "video/Helios"}),
+
+
+def prompt_links(*names, to):
+    links = [("clip", "CLIP", name, "clip") for name in names]
+    return links + [(name, "CONDITIONING", to, name) for name in names]
+
+
+MODEL = ("model", "MODEL", "sampler", "model")
+MEMORY = ("memory", "memory", "sampler", "memory")
+KEEP = ("sampler", "memory", "keep", "memory")
+SCHEDULE = [("clip", "CLIP", "schedule", "clip"), ("schedule", "schedule", "sampler", "schedule")]
+
+
+def text_to_video(variant, prompt, negative="", note="", small_gpu=False, keep_memory=False):
+    prompts = [text("positive", "Prompt", prompt, 0, GREEN)]
+    prompts += [text("negative", "Negative prompt", negative, 200, RED)] if negative else []
+    film = [sampler(), *([keep()] if keep_memory else []), markdown("Film", words.FILM_NOTE.format(note).strip(), 0)]
+    columns = [
+        models(variant, small_gpu),
+        ("Prompt and size", 400, [*prompts, memory()]),
+        ("Film", 320, film),
+        ("Decode and save", 480, output(small_gpu=small_gpu)),
+    ]
+    links = [MODEL, MEMORY, *output_links(("sampler", "latent")), *([KEEP] if keep_memory else [])]
+    return columns, links + prompt_links(*(n["name"] for n in prompts), to="sampler")
+
+
+def schedule_node(schedule):
+    return node("schedule", "HeliosPromptSchedule", 0, BLUE, schedule=schedule)
+
+
+def schedule_film():
+    notes = [
+        markdown("Film", words.FILM_NOTE.format("").strip(), 150),
+        markdown("The schedule's text", words.SCHEDULE_NOTE, 0),
     ]
     columns = [
-        ("Models", 400, models),
-        ("Prompts over time" if schedule else "Prompt and size", 520 if schedule else 400, [*prompts, memory]),
-        ("Film", 320, [sampler, *notes]),
-        ("Decode and save", 480, save),
+        models(),
+        ("Prompts over time", 520, [schedule_node(paper_boat(15, 3, 7, 10, 13)), memory()]),
+        ("Film", 320, [sampler(length=495), keep(), *notes]),
+        ("Decode and save", 480, output()),
+    ]
+    return columns, [MODEL, MEMORY, KEEP, *SCHEDULE, *output_links(("sampler", "latent"))]
+
+
+def from_picture(kind, prompt, note):
+    """A film that begins with an image or a video."""
+    given = {
+        "image": node("given", "LoadImage", 300, image="example.png"),
+        "video": node("given", "LoadVideo", 120, file="your_video.mp4"),
+    }[kind]
+    columns = [
+        models(),
+        ("Beginning and prompt", 400, [given, text("positive", "Prompt", prompt, 0, GREEN), memory()]),
+        ("Film", 320, [sampler(length=132), keep(), markdown(f"From {kind} to video", note, 0)]),
+        ("Decode and save", 480, output()),
     ]
     links = [
-        ("model", "MODEL", "sampler", "model"),
-        ("memory", "memory", "sampler", "memory"),
-        ("sampler", "latent", "decode", "samples"),
-        ("vae", "VAE", "decode", "vae"),
-        ("decode", "IMAGE", "video", "images"),
-        ("video", "VIDEO", "save", "video"),
+        MODEL,
+        MEMORY,
+        KEEP,
+        ("given", kind.upper(), "memory", kind),
+        ("vae", "VAE", "memory", "vae"),
+        *prompt_links("positive", to="sampler"),
     ]
-    for name in (node["name"] for node in prompts):
-        output = "schedule" if name == "schedule" else "CONDITIONING"
-        links += [("clip", "CLIP", name, "clip"), (name, output, "sampler", name)]
-    return *layout(columns), links
+    return columns, links + output_links(("sampler", "latent"))
+
+
+def extend():
+    load = node("memory", "HeliosLoadMemory", 130, memory_file="helios/film_00001_.safetensors [output]")
+    columns = [
+        models(),
+        ("The film so far", 400, [load, text("positive", "How it goes on", words.GO_ON, 0, GREEN)]),
+        ("Film", 320, [sampler(length=66), keep(), markdown("Extend", words.EXTEND_NOTE, 0)]),
+        ("Decode and save", 480, output(prefix="video/Helios extended")),
+    ]
+    links = [MODEL, MEMORY, KEEP, ("model", "MODEL", "memory", "model"), *prompt_links("positive", to="sampler")]
+    return columns, links + output_links(("sampler", "latent"))
+
+
+def two_endings():
+    prompts = [
+        ("beginning", "Beginning", words.LAKE),
+        ("sunny", "Ending A", words.SUNNY_END),
+        ("stormy", "Ending B", words.STORMY_END),
+    ]
+    samplers = [
+        sampler("first", 410, "Beginning: 3 chunks"),
+        sampler("ending sunny", 410, "Ending A: 2 chunks", length=66),
+        sampler("ending stormy", 410, "Ending B: 2 chunks", length=66),
+    ]
+    texts = [text(name, title, prompt, 0 if name == "stormy" else 240, GREEN) for name, title, prompt in prompts]
+    columns = [
+        models(),
+        ("Prompts and size", 400, [*texts, memory()]),
+        ("One beginning, two endings", 320, samplers),
+        (
+            "Two films",
+            480,
+            [
+                node("join sunny", "LatentConcat", 110, dim="t"),
+                *output(" sunny", prefix="video/Helios ending A"),
+                node("join stormy", "LatentConcat", 110, dim="t"),
+                *output(" stormy", prefix="video/Helios ending B"),
+            ],
+        ),
+        ("Notes", 320, [markdown("Two endings", words.ENDINGS_NOTE, 260)]),
+    ]
+    links = [("memory", "memory", "first", "memory")]
+    for name, to in (("beginning", "first"), ("sunny", "ending sunny"), ("stormy", "ending stormy")):
+        links += [("model", "MODEL", to, "model"), ("clip", "CLIP", name, "clip")]
+        links += [(name, "CONDITIONING", to, "positive")]
+    for end in ("sunny", "stormy"):
+        links += [("first", "memory", f"ending {end}", "memory"), ("first", "latent", f"join {end}", "samples1")]
+        links += [(f"ending {end}", "latent", f"join {end}", "samples2")]
+        links += output_links((f"join {end}", "LATENT"), f" {end}")
+    return columns, links
+
+
+def reroll():
+    storm = "\n\n".join(paper_boat(6, 3, 7, 10, 13).split("\n\n")[:2])  # the story's first two prompts
+    chain = [
+        sampler("before", 410, "Chunks 0 and 1", length=66),
+        sampler("chunk", 410, "Chunk 2: re-roll its seed", length=33, seed=7),
+        sampler("after", 410, "Chunks 3 to 5", length=99),
+    ]
+    columns = [
+        models(),
+        ("Prompts over time", 520, [schedule_node(storm), memory()]),
+        ("Three samplers in a chain", 320, chain),
+        (
+            "Join, decode and save",
+            480,
+            [
+                [node("join", "LatentConcat", 110, dim="t"), node("join all", "LatentConcat", 110, dim="t")],
+                *output(),
+                markdown("Re-roll", words.REROLL_NOTE, 300),
+            ],
+        ),
+    ]
+    links = [("clip", "CLIP", "schedule", "clip"), ("memory", "memory", "before", "memory")]
+    for before, name in ((None, "before"), ("before", "chunk"), ("chunk", "after")):
+        links += [("model", "MODEL", name, "model"), ("schedule", "schedule", name, "schedule")]
+        links += [(before, "memory", name, "memory")] if before else []
+    links += [("before", "latent", "join", "samples1"), ("chunk", "latent", "join", "samples2")]
+    links += [("join", "LATENT", "join all", "samples1"), ("after", "latent", "join all", "samples2")]
+    return columns, links + output_links(("join all", "LATENT"))
+
+
+def keyframes():
+    def keyframe(name, title, **widgets):
+        return node(name, "HeliosKeyframe", 300, title=title, **widgets)
+
+    columns = [
+        models(),
+        ("Prompts over time", 520, [schedule_node(words.KEYFRAMES), memory()]),
+        (
+            "Pictures",
+            320,
+            [
+                node("picture a", "LoadImage", 320, image="example.png"),
+                keyframe("keyframe a", "Chunk 3: cut to the picture", start=3),
+                node("picture b", "LoadImage", 320, image="example.png"),
+                keyframe("keyframe b", "Chunk 6: blend into the picture", start=6, transition="blend", blend_chunks=3),
+            ],
+        ),
+        ("Film", 320, [sampler(length=330), markdown("Keyframes", words.KEYFRAMES_NOTE, 0)]),
+        (
+            "Decode, save and report",
+            480,
+            [
+                *output(),
+                [node("report", "HeliosFilmReport", 90), node("show", "PreviewImage", 320)],
+            ],
+        ),
+    ]
+    columns[-1][2][-1][0]["height"] = 320
+    links = [MODEL, MEMORY, SCHEDULE[0], ("schedule", "schedule", "keyframe a", "schedule")]
+    links += [("keyframe a", "schedule", "keyframe b", "schedule"), ("keyframe b", "schedule", "sampler", "schedule")]
+    for end in "ab":
+        links += [("vae", "VAE", f"keyframe {end}", "vae"), (f"picture {end}", "IMAGE", f"keyframe {end}", "image")]
+    links += [("decode", "IMAGE", "report", "video"), ("sampler", "memory", "report", "memory")]
+    return columns, [*links, ("report", "image", "show", "images"), *output_links(("sampler", "latent"))]
+
+
+def long_film():
+    values = dict(seed=42, control_after_generate="fixed", length=1452, filename_prefix="video/Helios film")
+    columns = [
+        models(),
+        ("Prompts over time", 520, [schedule_node(paper_boat(44, 9, 18, 27, 36)), memory()]),
+        ("Film", 480, [node("sampler", "HeliosSampleToVideo", 0, **values)]),
+        (
+            "Report",
+            400,
+            [
+                node("report", "HeliosFilmReport", 90),
+                node("save", "SaveImage", 0, filename_prefix="video/Helios report"),
+                keep(),
+                markdown("A long film", words.LONG_NOTE, 260),
+            ],
+        ),
+    ]
+    links = [MODEL, MEMORY, KEEP, *SCHEDULE, ("vae", "VAE", "sampler", "vae")]
+    links += [("sampler", "video", "report", "video"), ("sampler", "memory", "report", "memory")]
+    return columns, [*links, ("report", "image", "save", "images")]
 
 
 def source(folder, file):
@@ -207,11 +322,13 @@ def text(name, title, content, height, tint):
 
 
 def layout(columns, height=920, gap=40, title=30, label=40):
-    """Place the nodes, those of a list side by side; a node of height 0 takes what its column has left."""
+    """Place the nodes, those of a list side by side; nodes of height 0 share what their column has left."""
+    columns = [(name, width, [r if isinstance(r, list) else [r] for r in rows]) for name, width, rows in columns]
+    height = max(height, *(sum((r[0]["height"] or 210) + title + gap for r in rows) - gap for _, _, rows in columns))
     placed, groups, x = [], [], 0
     for number, (name, width, rows) in enumerate(columns, 1):
-        rows = [row if isinstance(row, list) else [row] for row in rows]
-        left = height - sum(row[0]["height"] for row in rows) - (title + gap) * len(rows) + gap
+        left = height + gap - sum(row[0]["height"] + title + gap for row in rows)
+        left //= max(1, sum(not row[0]["height"] for row in rows))
         y = 0
         for row in rows:
             tall = row[0]["height"] or left
@@ -254,9 +371,11 @@ def picture(page, path, groups, width, limit):
     shot = shot.resize((width, round(shot.height * width / shot.width)), Image.Resampling.LANCZOS)
     if path.suffix == ".png":
         shot = shot.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4)
-    shot.save(path, quality=80, optimize=True)
-    if path.stat().st_size > limit:
-        raise SystemExit(f"{path}: {path.stat().st_size} bytes, more than {limit}")
+    for quality in (80, 60, 40):
+        shot.save(path, quality=quality, optimize=True)
+        if path.stat().st_size <= limit:
+            return
+    raise SystemExit(f"{path}: {path.stat().st_size} bytes, more than {limit}")
 
 
 def main():
@@ -268,6 +387,10 @@ def main():
             transformer = server.models_dir / "diffusion_models" / f"Helios-{variant}" / "transformer"
             transformer.mkdir(parents=True)
             (transformer / "diffusion_pytorch_model.safetensors.index.json").write_text("{}")
+        Image.new("RGB", (640, 384), "#567").save(server.input_dir / "example.png")
+        (server.input_dir / "your_video.mp4").touch()
+        (server.output_dir / "helios").mkdir()
+        (server.output_dir / "helios" / "film_00001_.safetensors").touch()
         server.post(
             "/settings",
             {
@@ -285,11 +408,12 @@ def main():
                 "() => window.app?.extensionManager?.workflow?.activeWorkflow && app.graph.nodes.length"
             )
             page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
-            for name, values in WORKFLOWS.items():
-                workflow = build(page, *graph(**values))
+            for name, make in WORKFLOWS.items():
+                columns, links = make()
+                workflow = build(page, *layout(columns), links)
                 target = PACK / "workflows" / f"{name}.json"
                 target.write_text(json.dumps(workflow, indent=2) + "\n", encoding="utf-8")
-                screenshot(page, Path(folder) / "view.png")
+                screenshot(page, Path(sys.argv[1] if len(sys.argv) > 1 else folder) / f"{name}.png")
                 picture(page, target.with_suffix(".jpg"), [1, 2], 480, 60_000)
                 if name == FILM:
                     picture(page, PACK / "web/docs/assets/schedule_film.png", [0, 3], 1600, 200_000)

@@ -4,8 +4,13 @@ import json
 import time
 from functools import cache
 
+import torch
+from PIL import Image
+
 from checkpoints import write_tiny_wan_vae
 from comfy_server import PACK, ComfyServer
+from helios_core import HistoryMemory
+from helios_core.video import VideoWriter
 from oracle import SMALL, models
 
 WORKFLOWS = {path.stem: path for path in sorted((PACK / "workflows").glob("*.json"))}
@@ -18,7 +23,8 @@ def shipped(name: str) -> dict:
 
 @cache
 def install_models(server: ComfyServer) -> None:
-    """Small random transformers in sharded diffusers folders, a small VAE, and a text encoder that is only a name.
+    """Small random transformers in sharded diffusers folders, a small VAE, and a text encoder that is only a name; a
+    picture, a video, and the memory of a film of three chunks.
 
     Sizes are fixed in ComfyUI's UMT5, so that it cannot be had small. Waits until the server has seen them all.
     """
@@ -27,6 +33,16 @@ def install_models(server: ComfyServer) -> None:
         models()[0].save_pretrained(folder, max_shard_size="100KB")
         assert len(list(folder.glob("*-of-*.safetensors"))) > 1 and len(list(folder.glob("*.index.json"))) == 1
     write_tiny_wan_vae(server.models_dir / "vae" / "wan_2.1_vae.safetensors")
+    Image.new("RGB", (320, 200), "#5a7a9a").save(server.input_dir / "example.png")
+    with VideoWriter(server.input_dir / "your_video.mp4") as video:
+        video.write(torch.rand(45, 64, 96, 3, generator=torch.Generator().manual_seed(0)))
+    folder = server.output_dir / "helios"
+    folder.mkdir(exist_ok=True)
+    frames = torch.randn(1, 16, 19, 8, 8, generator=torch.Generator().manual_seed(0))
+    memory = HistoryMemory(
+        frames, frames[:, :, :1], chunk=3, seed=42, variant="distilled", log=({"prompt": "the fox"},)
+    )
+    memory.save(folder / "film_00001_.safetensors")
     text_encoder = server.models_dir / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
     text_encoder.parent.mkdir(exist_ok=True)
     text_encoder.touch()
