@@ -151,7 +151,7 @@ def from_picture(kind, prompt, note):
     """A film that begins with an image or a video."""
     given = {
         "image": node("given", "LoadImage", 300, image="example.png"),
-        "video": node("given", "LoadVideo", 120, file="your_video.mp4"),
+        "video": node("given", "LoadVideo", 430, file="your_video.mp4"),
     }[kind]
     columns = [
         models(),

@@ -49,6 +49,8 @@ def widgets(schema: dict) -> list[tuple[str, list]]:
                 found.append((name, kind if isinstance(kind, list) else (rest[0] if rest else {}).get("options", [])))
                 if rest and rest[0].get("control_after_generate"):
                     found.append(("control_after_generate", ["fixed", "increment", "decrement", "randomize"]))
+                if rest and any(key.endswith("_upload") for key in rest[0]):
+                    found.append(("upload", ["image"]))
     return found
 
 
@@ -114,7 +116,7 @@ def test_files(server, name):
             assert model["directory"] in ("vae", "text_encoders")
     for number, source, output, target, entry, kind in workflow["links"]:
         start, end = nodes[source]["outputs"][output], nodes[target]["inputs"][entry]
-        assert start["type"] == end["type"] == kind and number in start["links"] and end["link"] == number
+        assert start["type"] == kind and kind in end["type"].split(",") and number in start["links"] and end["link"] == number
     for text in texts(workflow):
         assert set(URL.findall(text)) <= {"huggingface.co"}
         assert not ABSOLUTE_PATH.search(URL.sub("", text)), text
