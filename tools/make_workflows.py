@@ -118,6 +118,7 @@ SCHEDULE = [("clip", "CLIP", "schedule", "clip"), ("schedule", "schedule", "samp
 def text_to_video(variant, prompt, negative="", note="", small_gpu=False, keep_memory=False):
     prompts = [text("positive", "Prompt", prompt, 0, GREEN)]
     prompts += [text("negative", "Negative prompt", negative, 200, RED)] if negative else []
+    note = f"{note}\n\n{words.MEMORY_NOTE}" if keep_memory else note
     film = [sampler(), *([keep()] if keep_memory else []), markdown("Film", words.FILM_NOTE.format(note).strip(), 0)]
     columns = [
         models(variant, small_gpu),
