@@ -61,10 +61,14 @@ def encode(vae, frames: torch.Tensor) -> torch.Tensor:
 
 def encode_image(vae, image: torch.Tensor, width: int, height: int, resize: str) -> tuple[torch.Tensor, torch.Tensor]:
     """A picture (1, H, W, C) as a film begins with it: its own latent, and the last of a clip that repeats it."""
-    if len(image) != 1:
-        raise ValueError(f"image: {len(image)} pictures came, one is needed; frames of a clip go into video.")
+    check_picture(image)
     frame = fit_frames(image, width, height, resize)
     return encode(vae, frame), encode(vae, frame.expand(CHUNK_FRAMES, -1, -1, -1))[:, :, -1:]
+
+
+def check_picture(image: torch.Tensor) -> None:
+    if len(image) != 1:
+        raise ValueError(f"image: {len(image)} pictures came, one is needed; frames of a clip make a video.")
 
 
 def encode_video(vae, video, width: int, height: int, resize: str) -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -124,6 +128,9 @@ class Picture:
     image: torch.Tensor
     resize: str
     encoded: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_picture(self.image)
 
     def at(self, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
         if (width, height) not in self.encoded:

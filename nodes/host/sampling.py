@@ -203,9 +203,9 @@ class ChunkSampler(comfy.samplers.Sampler):
                 mm.throw_exception_if_processing_interrupted()
                 if isinstance(record, Chunk):
                     self.memory = record.memory
-                    self.finish(record, meter.read())
+                    notes, meter = meter.read(), Meter(noise.device, film.seed)
+                    self.finish(record, notes)
                     reload(guider, noise.shape)
-                    meter = Meter(noise.device, film.seed)
                 elif callback is not None:
                     callback(done, record.x0, record.x0, total)
                     done += 1
@@ -216,7 +216,7 @@ class ChunkSampler(comfy.samplers.Sampler):
 
 
 class Meter:
-    """What a chunk takes: seconds, and the most bytes of GPU and main memory seen."""
+    """What a chunk takes: seconds since the one before it was sampled, its decoding included, and bytes of memory."""
 
     def __init__(self, device, seed: int):
         self.device, self.seed, self.start = device, seed, time.monotonic()

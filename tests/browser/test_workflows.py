@@ -116,7 +116,12 @@ def test_files(server, name):
             assert model["directory"] in ("vae", "text_encoders")
     for number, source, output, target, entry, kind in workflow["links"]:
         start, end = nodes[source]["outputs"][output], nodes[target]["inputs"][entry]
-        assert start["type"] == kind and kind in end["type"].split(",") and number in start["links"] and end["link"] == number
+        assert (
+            start["type"] == kind
+            and kind in end["type"].split(",")
+            and number in start["links"]
+            and end["link"] == number
+        )
     for text in texts(workflow):
         assert set(URL.findall(text)) <= {"huggingface.co"}
         assert not ABSOLUTE_PATH.search(URL.sub("", text)), text

@@ -146,6 +146,46 @@ def ksampler(g):
     g.save(g.add("KSampler", model=g.load(), latent_image=latent, **texts, **settings))
 
 
+def memory(**inputs):
+    """A film that begins with pictures; numbers are of frames."""
+
+    def node(g):
+        made = {k: g.images(torch.rand(v, 64, 96, 3)) if k in ("image", "video") else v for k, v in inputs.items()}
+        made = {"vae": g.vae(), **made}
+        return g.add("HeliosHistoryMemory", width=128, height=64, **{k: v for k, v in made.items() if v is not None})
+
+    return sample(memory=node)
+
+
+def image_vae(g):
+    return g.add(
+        "HeliosHistoryMemory",
+        width=128,
+        height=64,
+        vae=g.add("VAELoader", vae_name="pixel_space"),
+        image=g.images(torch.rand(1, 64, 96, 3)),
+    )
+
+
+def broken_video(g):
+    (g.server.input_dir / "broken.mp4").write_text("no video")
+    video = g.add("LoadVideo", file="broken.mp4")
+    return g.add("HeliosHistoryMemory", width=128, height=64, vae=g.vae(), video=video)
+
+
+def keyframes(*starts, pictures=1):
+    def node(g):
+        schedule = g.add(SEGMENT, conditioning=g.text(POSITIVE), start=0, transition="cut", blend_chunks=3)
+        for start in starts:
+            settings = dict(
+                image=g.images(torch.rand(pictures, 64, 96, 3)), start=start, transition="cut", blend_chunks=3
+            )
+            schedule = g.add("HeliosKeyframe", schedule=schedule, vae=g.vae(), **settings)
+        return schedule
+
+    return sample(schedule=node, positive=None)
+
+
 def latents(frames):
     """Latents of a video of so many frames, or of an image, to be decoded."""
 
@@ -221,6 +261,24 @@ BAD_RUNS = {
     "another model": (lambda g: dict(model=wan(g), positive=POSITIVE), SAMPLER, r"model: .* WAN21, not a Helios"),
     "LoRA on another model": (lora("clip_lora.safetensors", wan), LORA, r"model: this is a WAN21, not a Helios"),
     "KSampler": (ksampler, "KSampler", r"use Helios Chunk Sampler in place of KSampler"),
+    # pictures
+    "image and video": (memory(image=1, video=33), MEMORY, r"image and video: a film begins with one of them"),
+    "no VAE": (memory(image=1, vae=None), MEMORY, r"vae: connect the Wan 2\.1 VAE \(VAELoader\)"),
+    "two images": (memory(image=2), MEMORY, r"image: 2 pictures came, one is needed"),
+    "a short video": (memory(video=32), MEMORY, r"video: it has 32 frames, a film goes on from 33 or more"),
+    "a broken video": (sample(memory=broken_video), MEMORY, r"broken\.mp4: cannot be read as a video"),
+    "noise upside down": (
+        memory(image=1, anchor_noise_min=0.5, anchor_noise_max=0.2),
+        MEMORY,
+        r"anchor_noise_min=0\.5 is above anchor_noise_max=0\.2",
+    ),
+    "an image's VAE": (sample(memory=image_vae), MEMORY, r"vae: latents of shape .* choose the Wan 2\.1 VAE"),
+    "keyframes at one chunk": (keyframes(2, 2), "HeliosKeyframe", r"two keyframes begin at chunk 2; move or remove"),
+    "a keyframe of two pictures": (
+        keyframes(1, pictures=2),
+        "HeliosKeyframe",
+        r"image: 2 pictures came, one is needed",
+    ),
     "29 frames": (latents(29), DECODE, r"samples: .*\(1, 16, 8, 8, 8\) are not Helios chunks .*VAE Decode"),
     "an image's latent": (latents(0), DECODE, r"samples: .*\(1, 4, 8, 8\) are not Helios chunks"),
 }
