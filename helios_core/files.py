@@ -1,22 +1,21 @@
 """Files that are there whole or not at all."""
 
 import os
+import uuid
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one."""
     path = Path(path)
     # Beside the file, since a rename is only whole within one disk; unique, since two runs may write at once.
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
+    half = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(half, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            file.close()
-            os.unlink(file.name)
-            raise
+        os.replace(half, path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise

@@ -62,7 +62,7 @@ def make_film(
 ) -> HistoryMemory:
     """Make a film, or what is missing of it on disk, and hand each chunk to `take` as it is done.
 
-    `take` gets raw latents (B, 16, 9, H/8, W/8) in main memory. Returns the memory to go on from.
+    `take` gets raw latents (B, 16, 9, H/8, W/8), off the GPU. Returns the memory to go on from.
     """
     check(film)
     film = replace(film, schedule=encode_keyframes(film.schedule, film.memory.width, film.memory.height))
@@ -200,7 +200,6 @@ class ChunkSampler(comfy.samplers.Sampler):
         memory, done, meter = self.memory.to(noise.device), 0, Meter(noise.device, film.seed)
         try:
             for record in sample_chunks(denoise, memory, film.schedule, film.recipe, chunks=film.chunks, **film.stream):
-                mm.throw_exception_if_processing_interrupted()
                 if isinstance(record, Chunk):
                     self.memory = record.memory
                     notes, meter = meter.read(), Meter(noise.device, film.seed)
@@ -209,6 +208,7 @@ class ChunkSampler(comfy.samplers.Sampler):
                 elif callback is not None:
                     callback(done, record.x0, record.x0, total)
                     done += 1
+                mm.throw_exception_if_processing_interrupted()  # last, so that a chunk that is done is kept
         finally:
             guider.conds["positive"] = conds
             self.run.clear()

@@ -23,9 +23,11 @@ def output_path(prefix: str, suffix: str) -> tuple[Path, str]:
 def list_memories() -> list[str]:
     """Memory files as LoadVideo and LoadImage name theirs: "film.safetensors", or "film.safetensors [output]"."""
     inputs, outputs = (Path(f()) for f in (folder_paths.get_input_directory, folder_paths.get_output_directory))
-    names = [p.relative_to(inputs).as_posix() for p in inputs.rglob("*.safetensors")]
-    made = (p for p in (outputs / "helios").rglob("*.safetensors") if autosave_folder() not in p.parents)
-    return sorted(f"{p.relative_to(outputs).as_posix()} [output]" for p in made) + sorted(names)
+    found = {}
+    for root, folder, mark in ((outputs, outputs / "helios", " [output]"), (inputs, inputs, "")):
+        paths = [*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]  # chunks lie one deeper
+        found[mark] = sorted(path.relative_to(root).as_posix() + mark for path in paths)
+    return [name for names in found.values() for name in names]
 
 
 def find_memory(name: str) -> Path:
