@@ -123,7 +123,7 @@ def text_to_video(variant, prompt, negative="", note="", small_gpu=False, keep_m
     columns = [
         models(variant, small_gpu),
         ("Prompt and size", 400, [*prompts, memory()]),
-        ("Film", 320, film),
+        ("Film", 440 if keep_memory else 320, film),
         ("Decode and save", 480, output(small_gpu=small_gpu)),
     ]
     links = [MODEL, MEMORY, *output_links(("sampler", "latent")), *([KEEP] if keep_memory else [])]

@@ -67,9 +67,10 @@ def test_what_the_file_tells(server):
     schedule = graph.add("HeliosPromptSchedule", clip=clip, schedule="0: the sea\n1: a storm", fps=24.0)
     samples = graph.sample(graph.load(), schedule=schedule)
     shown = save(graph, samples, "helios/told")
+    outputs = graph.run()["outputs"]
     red = graph.add("EmptyImage", width=640, height=384, batch_size=2, color=0xC01020)
     save(graph, samples, "helios/told", image=red)
-    outputs = graph.run()["outputs"]
+    graph.run()
     (picture,) = outputs[shown[0]]["images"]
     with Image.open(io.BytesIO(server.view(picture))) as image:
         assert image.size == (16, 8)
