@@ -75,10 +75,11 @@ class PromptSchedule:
         return replace(self, segments=tuple(replace(s, prompt=encode(s.prompt)) for s in self.segments))
 
     def describe(self, fps: float = FPS) -> str:
-        """One line a segment: where it begins and how."""
+        """One line a segment: where it begins, how, and the beginning of its prompt."""
         return "\n".join(
             f"chunk {s.start} (frame {s.start * CHUNK_FRAMES}, {s.start * CHUNK_FRAMES / fps:.2f} s) "
-            f"{f'blend {s.blend}' if s.blend else 'cut'}: {s.text or s.prompt}"
+            f"{f'blend {s.blend}' if s.blend else 'cut'}: "
+            f"{textwrap.shorten(s.text or s.prompt, 100, placeholder=' ...')}"
             for s in self.segments
         )
 

@@ -84,7 +84,7 @@ def sampler(name="sampler", height=410, title=None, length=99, seed=42):
 
 
 def keep(name="keep", prefix="helios/film"):
-    return node(name, "HeliosSaveMemory", 110, filename_prefix=prefix)
+    return node(name, "HeliosSaveMemory", 400, filename_prefix=prefix)
 
 
 def output(end="", small_gpu=False, prefix="video/Helios"):
@@ -172,7 +172,7 @@ def from_picture(kind, prompt, note):
 
 
 def extend():
-    load = node("memory", "HeliosLoadMemory", 130, memory_file="helios/film_00001_.safetensors [output]")
+    load = node("memory", "HeliosLoadMemory", 400, memory_file="helios/film_00001_.safetensors [output]")
     columns = [
         models(),
         ("The film so far", 400, [load, text("positive", "How it goes on", words.GO_ON, 0, GREEN)]),
@@ -299,9 +299,9 @@ def long_film():
             400,
             [
                 node("report", "HeliosFilmReport", 90),
-                node("save", "SaveImage", 0, filename_prefix="video/Helios report"),
+                node("save", "SaveImage", 300, filename_prefix="video/Helios report"),
                 keep(),
-                markdown("A long film", words.LONG_NOTE, 260),
+                markdown("A long film", words.LONG_NOTE, 0),
             ],
         ),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import comfy.latent_formats
 import comfy.model_management as mm
 import torch
+import torch.nn.functional as F
 from comfy_api.latest import InputImpl
 
 from ...helios_core import PromptSchedule
@@ -84,10 +85,11 @@ def encode_video(vae, video, width: int, height: int, resize: str) -> tuple[torc
 
 
 def latent_picture(latents: torch.Tensor) -> torch.Tensor:
-    """The newest of latents in model space as a rough picture (1, H/8, W/8, 3) in 0..1, without a VAE."""
+    """The newest of latents in model space as a rough picture (1, H, W, 3) in 0..1, without a VAE."""
     wan = comfy.latent_formats.Wan21()
     raw = wan.process_out(latents[:1, :, -1].unsqueeze(2).cpu()).squeeze(2).movedim(1, -1)
     rgb = raw @ torch.tensor(wan.latent_rgb_factors) + torch.tensor(wan.latent_rgb_factors_bias)
+    rgb = F.interpolate(rgb.movedim(-1, 1), scale_factor=8, mode="bilinear").movedim(1, -1)
     return ((rgb + 1) / 2).clamp(0, 1)
 
 

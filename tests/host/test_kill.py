@@ -55,7 +55,7 @@ def found(server, seen, some):
 
 
 def kill_and_run_again(server, seed):
-    """Chunks on disk at each kill. Every start finds all that had been finished; in the end there is a file for each."""
+    """Chunks on disk at each kill. Every start finds all that had been finished; in the end each has a file."""
     chance, before, kills = random.Random(seed), on_disk(server), []
     prompt_id, saved = queue(server, seed=seed, autosave=True)
     while len(kills) < KILLS_OF_A_FILM:

@@ -73,7 +73,7 @@ def test_what_the_file_tells(server):
     graph.run()
     (picture,) = outputs[shown[0]]["images"]
     with Image.open(io.BytesIO(server.view(picture))) as image:
-        assert image.size == (16, 8)
+        assert image.size == (128, 64)
     files = saved_files(server, "told")
     assert [f.name for f in files] == ["told_00001_.safetensors", "told_00002_.safetensors"]
     sizes = []
@@ -88,7 +88,7 @@ def test_what_the_file_tells(server):
             assert head == "data:image/jpeg;base64" and image.format == "JPEG"
             sizes.append(image.size)
             pixel = image.convert("RGB").getpixel((2, 2))
-    assert sizes == [(16, 8), (320, 192)] and max(abs(a - b) for a, b in zip(pixel, (0xC0, 0x10, 0x20))) < 8
+    assert sizes == [(128, 64), (320, 192)] and max(abs(a - b) for a, b in zip(pixel, (0xC0, 0x10, 0x20))) < 8
 
 
 def test_files_are_listed(server):
