@@ -1,8 +1,8 @@
 """Our transformer against diffusers', in one process: same weights, same inputs, taking turns.
 
-    python benchmarks/forward.py                      # speed at half and full size, small width
-    python benchmarks/forward.py --memory             # peak activation memory of a block at the 14B's width
-    python benchmarks/forward.py --full               # CUDA: the 14B with random bf16 weights, chunks per second
+    PYTHONPATH=. python benchmarks/forward.py  # speed at half and full size, small width
+    PYTHONPATH=. python benchmarks/forward.py --memory  # peak activation memory of a block at the 14B's width
+    PYTHONPATH=. python benchmarks/forward.py --full  # CUDA: the 14B with random bf16 weights, chunks per second
 
 What is timed: one step at each pyramid stage, and a chunk of Distilled (2,2,2 steps). Our chunk includes embedding
 history and text, which a step then need not do; diffusers does both in every step.

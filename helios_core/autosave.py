@@ -54,6 +54,7 @@ class ChunkStore:
         if metadata.get("format") != FILE_FORMAT or metadata.get("digest") != fingerprint(*content):
             log.warning("%s is damaged and is made anew", path)
             return None
+        os.utime(self.folder)  # its age is what `tidy` goes by
         latents, rng_state, notes = content
         return latents, rng_state, json.loads(notes)
 
@@ -64,7 +65,7 @@ class ChunkStore:
         text = json.dumps(notes or {})
         metadata = {"format": FILE_FORMAT, "digest": fingerprint(*tensors.values(), text), "notes": text}
         write_whole(self._path(chunk.start), save(tensors, metadata))
-        os.utime(self.folder)  # its age is what `tidy` goes by
+        os.utime(self.folder)
 
     def tidy(self, max_films: int, max_bytes: int) -> int:
         """Remove the films used longest ago until as many and as large as allowed are left, never this one.

@@ -44,7 +44,7 @@ class HeliosHistoryMemory(io.ComfyNode):
                 ),
                 io.Vae.Input("vae", optional=True, tooltip="The Wan 2.1 VAE, to encode image or video with."),
                 io.Image.Input(
-                    "image", optional=True, tooltip="Image to video: the picture that the film begins with."
+                    "image", optional=True, tooltip="Image to video: the picture that the film goes on from."
                 ),
                 HeliosVideo.Input(
                     "video",

@@ -178,6 +178,12 @@ def test_old_films_are_removed_by_count(tmp_path):
     assert left(tmp_path) == ["b", "d"]  # its own, and the newest of the others
 
 
+def test_what_was_found_again_counts_as_used(tmp_path):
+    stores = [film_of(tmp_path, name, age) for name, age in zip("abc", (300, 200, 100))]
+    run(stores[0], chunks=1)
+    assert stores[2].tidy(max_films=2, max_bytes=10**9) == 1 and left(tmp_path) == ["a", "c"]
+
+
 def test_old_films_are_removed_by_size(tmp_path):
     stores = [film_of(tmp_path, name, age) for name, age in zip("abc", (300, 200, 100))]
     size = sum(p.stat().st_size for p in stores[0].folder.iterdir())
