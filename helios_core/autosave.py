@@ -5,6 +5,7 @@ prompt at that moment. So it is filed under a hash of these, and a film that is 
 cancelled, made longer or told otherwise from some chunk on, finds every chunk that would come out the same.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -27,6 +28,7 @@ from .recipe import Recipe
 from .sampler import Chunk, Start, begin_chunk, end_chunk
 
 FILE_FORMAT = "helios-chunk-1"
+RESULTS = 1  # to be raised whenever this code makes other latents of the same: chunks of before are not mixed in
 NAME = re.compile(r"[0-9a-f]{32}(\.safetensors)?")
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,8 @@ class ChunkStore:
         if metadata.get("format") != FILE_FORMAT or metadata.get("digest") != fingerprint(*content):
             log.warning("%s is damaged and is made anew", path)
             return None
-        os.utime(self.folder)  # its age is what `tidy` goes by
+        with contextlib.suppress(OSError):
+            os.utime(self.folder)  # its age is what `tidy` goes by
         latents, rng_state, notes = content
         return latents, rng_state, json.loads(notes)
 
@@ -95,7 +98,7 @@ class ChunkStore:
     def _path(self, start: Start) -> Path:
         memory = start.memory
         state = memory.frames, memory.anchor, memory.chunk, memory.noise_device, memory.rng_state
-        return self.folder / f"{fingerprint(self.film, state, start.prompt)}.safetensors"
+        return self.folder / f"{fingerprint(RESULTS, self.film, state, start.prompt)}.safetensors"
 
 
 def stored_chunks(
@@ -108,7 +111,7 @@ def stored_chunks(
         if found is None:
             return
         latents, rng_state, notes = found
-        chunk = end_chunk(start, recipe, latents, rng_state)
+        chunk = end_chunk(start, recipe, latents.to(memory.frames.device), rng_state)
         memory = chunk.memory
         yield chunk, notes
 

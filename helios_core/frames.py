@@ -37,10 +37,13 @@ def fit_frames(frames: Tensor, width: int, height: int, mode: str) -> Tensor:
     return x.movedim(1, -1).contiguous()
 
 
-def read_ends(source: str | Path | BytesIO, *, start: float = 0, duration: float = 0) -> tuple[Tensor, Tensor, int]:
+def read_ends(
+    source: str | Path | BytesIO, *, start: float = 0, duration: float = 0, fit=lambda frames: frames
+) -> tuple[Tensor, Tensor, int]:
     """A video's first frame, its last 99 (fewer if it is shorter) and how many it has, in memory for 100 of them.
 
-    `start` and `duration` in seconds choose a part, 0 the whole. Raises ValueError for what is no video.
+    `start` and `duration` in seconds choose a part, 0 the whole; `fit`, called with frames (1, H, W, 3), brings each to
+    the size that is wanted before they are put together. Raises ValueError for what is no video.
     """
     first, tail, count = None, deque(maxlen=TAIL), 0
     for frame in _decode(source, start, duration):
@@ -49,7 +52,8 @@ def read_ends(source: str | Path | BytesIO, *, start: float = 0, duration: float
         count += 1
     if first is None:
         raise ValueError(f"{_name(source)}: no frames between {start:g} s and {start + duration:g} s")
-    return _pixels([first]), _pixels(tail), count
+    first, tail = (torch.cat([fit(_pixels([frame])) for frame in frames]) for frames in ([first], tail))
+    return first, tail, count
 
 
 def read_chunks(

@@ -1,6 +1,7 @@
 """What a film needs to go on: its last frames, its anchor and the state of its random numbers."""
 
 import json
+import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from .config import CHUNK_LATENTS, HISTORY_LATENTS, SPATIAL_FACTOR, check_size
 from .files import write_whole
 from .noise import draw
+from .recipe import RECIPES
 
 FILE_FORMAT = "helios-memory-1"
 TENSORS = ("frames", "anchor", "rng_state")
@@ -180,20 +182,24 @@ class HistoryMemory:
             raise ValueError("its anchor is of another size or type than its frames")
         if not all(torch.isfinite(t).all() for t in (frames, anchor) if t is not None):
             raise ValueError("its frames hold NaN or infinity")
-        if type(chunk) is not int or chunk < 0 or not (seed is None or type(seed) is int and 0 <= seed < 2**64):
+        if (
+            type(chunk) is not int
+            or not 0 <= chunk < 10**9
+            or not (seed is None or type(seed) is int and 0 <= seed < 2**64)
+        ):
             raise ValueError(f"chunk={chunk!r}, seed={seed!r}")
         if device not in ("cpu", "cuda", "mps", "xpu", "npu"):
             raise ValueError(f"noise_device={device!r}")
         variant, log = header.get("variant", ""), header.get("log", [])
-        if type(variant) is not str or type(log) is not list or not all(type(entry) is dict for entry in log):
-            raise ValueError("its variant is no text or its log no list of records")
+        if variant not in ("", *RECIPES) or type(log) is not list or not all(type(entry) is dict for entry in log):
+            raise ValueError("its variant is no Helios or its log no list of records")
         if not isinstance(notes, dict):
             raise ValueError("its notes are no object")
         if rng_state is not None:
             if rng_state.dtype != torch.uint8 or rng_state.ndim != 1:
                 raise ValueError("its random state is no row of bytes")
             if device == "cpu":
-                torch.Generator().set_state(rng_state)  # refuses what is not one
+                check_state(rng_state)
         memory = cls(frames, anchor, chunk, seed, device, rng_state, variant, tuple(log))
         return memory, {str(k): str(v) for k, v in notes.items()}
 
@@ -201,3 +207,14 @@ class HistoryMemory:
         """The same with its frames on another device."""
         anchor = None if self.anchor is None else self.anchor.to(device)
         return replace(self, frames=self.frames.to(device), anchor=anchor)
+
+
+def check_state(rng_state: Tensor) -> None:
+    """Raise RuntimeError or ValueError for what is no state of a CPU's generator.
+
+    torch itself takes one whose place and remainder do not agree, and then reads behind its numbers.
+    """
+    torch.Generator().set_state(rng_state)
+    _, left, _, place = struct.unpack("<QiiQ", rng_state[:24].numpy().tobytes())
+    if (left, place) != (1, 0) and left + place != 625:
+        raise ValueError("its random state is damaged")

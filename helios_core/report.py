@@ -79,7 +79,7 @@ def film_report(measures: Iterable[ChunkMeasure], log: Iterable[dict] = (), firs
                 "frame": index * CHUNK_FRAMES,
                 "time": round(index * CHUNK_FRAMES / FPS, 3),
                 "prompt": said[index] if index < len(log) else None,
-                "seed": _number(entry.get("seed")),
+                "seed": _number(entry.get("seed"), least=0),
                 "seam": _number(m.seam),
                 "brightness": _number(m.brightness),
                 "saturation": _number(m.saturation),
@@ -88,18 +88,18 @@ def film_report(measures: Iterable[ChunkMeasure], log: Iterable[dict] = (), firs
                 "brightness_drift": _number(m.brightness - first.brightness),
                 "saturation_drift": _number(m.saturation - first.saturation),
                 "sharpness_drift": _number(m.sharpness / first.sharpness if first.sharpness else None),
-                "seconds": _number(entry.get("seconds")),
-                "vram_gb": _number(entry.get("vram"), 1e9),
-                "ram_gb": _number(entry.get("ram"), 1e9),
+                "seconds": _number(entry.get("seconds"), least=0),
+                "vram_gb": _number(entry.get("vram"), 1e9, least=0),
+                "ram_gb": _number(entry.get("ram"), 1e9, least=0),
                 "reused": entry.get("reused") is True,
             }
         )
     return {"chunks": rows, "summary": _summary(rows)}
 
 
-def _number(value, unit: float = 1):
-    """Numbers come out of files too: what is none, or not finite, is left out."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def _number(value, unit: float = 1, least: float = -math.inf):
+    """Numbers come out of files too: what is none, or beyond all measure, is left out."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < 2**64:
         return None
     return value if unit == 1 and isinstance(value, int) else round(value / unit, 4)
 

@@ -6,47 +6,68 @@ What cannot be told apart that way is refused rather than guessed: a wrong chunk
 """
 
 import types
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import comfy.hooks
 import comfy.ldm.modules.attention
 import torch
+from comfy.cli_args import args
+from comfy.model_patcher import ModelPatcher
+
+from ...helios_core.autosave import fingerprint
 
 
 class Unrecognisable(Exception):
     """Names what has no lasting identity."""
 
 
-def stamp(path: str) -> tuple:
+PATCHES = (
+    "patches",
+    "object_patches",
+    "weight_wrapper_patches",
+    "model_options",
+    "hook_patches",
+    "injections",
+    "wrappers",
+    "callbacks",
+    "additional_models",
+    "attachments",
+)
+# Host settings that change numbers; those that a host does not have are left out.
+NUMERICS = ("fast", "force_upcast_attention", "dont_upcast_attention", "deterministic", "fp16_unet", "bf16_unet")
+
+
+def stamp(files: list[Path]) -> tuple:
     """Name, size and time of a checkpoint's files: hashing 28 GB would take longer than making a chunk."""
-    root = Path(path)
-    files = sorted(p for p in root.rglob("*") if p.suffix in (".safetensors", ".json")) if root.is_dir() else [root]
-    return tuple((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files)
+    return tuple((f"{p.parent.name}/{p.name}", p.stat().st_size, p.stat().st_mtime_ns) for p in files)
 
 
-def describe_model(patcher) -> tuple:
-    """All of a MODEL that decides what comes out of it, and what it runs on."""
+def name_of(thing, own: set[int] = frozenset()) -> str:
+    """Its fingerprint; `own` are ids of the model's own modules. Raises Unrecognisable."""
+    try:
+        return fingerprint(describe(thing, own))
+    except Unrecognisable:
+        raise
+    except (ValueError, TypeError, RuntimeError) as error:  # meta tensors, endless nesting
+        raise Unrecognisable(f"a patch ({error})") from error
+
+
+def name_of_model(patcher) -> str:
+    """The fingerprint of all of a MODEL that decides what comes out of it, and of what it runs on."""
     model = patcher.model
     own = {id(m) for m in model.modules()}
-    patches = {
-        name: getattr(patcher, name, None)
-        for name in (
-            "patches",
-            "object_patches",
-            "weight_wrapper_patches",
-            "model_options",
-            "hook_patches",
-            "injections",
-            "wrappers",
-            "callbacks",
-            "additional_models",
-            "attachments",
-        )
-    }
+    patches = {name: getattr(patcher, name, None) for name in PATCHES}
+    device = patcher.load_device
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    numerics = [getattr(args, name, None) for name in NUMERICS]
+    numerics = [sorted(map(str, value)) if isinstance(value, set) else str(value) for value in numerics]
     attention = comfy.ldm.modules.attention.optimized_attention
-    dtypes = str(model.get_dtype()), str(model.get_dtype_inference()), model.model_config.optimizations
-    runs_on = torch.__version__, str(patcher.load_device), attention.__module__, attention.__qualname__
-    return model.source, model.variant, describe(dtypes), describe(patches, own), runs_on
+    dtypes = model.get_dtype(), model.get_dtype_inference(), model.model_config.optimizations
+    runs_on = str(torch.__version__), device, card, attention.__module__, attention.__qualname__, numerics
+    what = model.source, asdict(model.diffusion_model.config), model.variant
+    return name_of((what, dtypes, patches, runs_on), own)
 
 
 def describe(thing, own: set[int] = frozenset(), seen: dict | None = None):
@@ -59,9 +80,7 @@ def describe(thing, own: set[int] = frozenset(), seen: dict | None = None):
         return thing
     if isinstance(thing, torch.dtype | torch.device | torch.Size | range | complex | slice | types.EllipsisType):
         return str(thing)
-    if id(getattr(thing, "model", None)) in own:
-        return "the model"
-    if isinstance(thing, type | types.BuiltinFunctionType | types.ModuleType):
+    if isinstance(thing, type | types.ModuleType):
         return "name", getattr(thing, "__module__", ""), getattr(thing, "__qualname__", thing.__name__)
     if id(thing) in seen:
         return "again", seen[id(thing)][0]
@@ -70,6 +89,12 @@ def describe(thing, own: set[int] = frozenset(), seen: dict | None = None):
     def inner(*parts):
         return tuple(describe(part, own, seen) for part in parts)
 
+    if isinstance(thing, types.BuiltinFunctionType):
+        return "builtin", thing.__module__ or "", thing.__qualname__, inner(thing.__self__)
+    if isinstance(thing, ModelPatcher):  # the one itself among its own patches, or a clone with others
+        return "patcher", inner(thing.model, {name: getattr(thing, name, None) for name in PATCHES})
+    if isinstance(thing, comfy.hooks.HookKeyframeGroup):  # sampling writes into it where it is
+        return "keyframes", inner([(k.strength, k.start_percent, k.guarantee_steps) for k in thing.keyframes])
     if isinstance(thing, dict):
         return "dict", inner(*(item for pair in sorted(thing.items(), key=lambda p: repr(p[0])) for item in pair))
     if isinstance(thing, list | tuple):
@@ -84,14 +109,31 @@ def describe(thing, own: set[int] = frozenset(), seen: dict | None = None):
         return "code", thing.co_code, inner(thing.co_consts, thing.co_names)
     if isinstance(thing, types.FunctionType):
         holds = [cell.cell_contents for cell in thing.__closure__ or ()]
+        plain = {n: v for n in thing.__code__.co_names if is_plain(v := thing.__globals__.get(n))}
         where = thing.__module__, thing.__qualname__
-        return "function", where, inner(thing.__code__, thing.__defaults__, thing.__kwdefaults__, holds)
+        return "function", where, inner(thing.__code__, thing.__defaults__, thing.__kwdefaults__, holds, plain)
     if isinstance(thing, torch.nn.Module):
         module = getattr(thing, "_orig_mod", thing)  # torch.compile's wrapper
         kind = type(thing).__qualname__
-        return ("module", kind) if id(module) in own else ("module", kind, inner(dict(module.state_dict())))
+        if id(module) in own:
+            return "module", kind
+        values = {name: value for name, value in vars(module).items() if name not in vars(torch.nn.Module())}
+        tensors = dict(module.named_parameters(recurse=False)) | dict(module.named_buffers(recurse=False))
+        return "module", kind, inner(code_of(type(module)), values, tensors, dict(module.named_children()))
     opaque = isinstance(thing, torch.Tensor) or type(thing).__module__ in ("builtins", "threading", "weakref")
     if hasattr(thing, "__dict__") and not opaque:
         kind = type(thing)
-        return "object", kind.__module__, kind.__qualname__, inner(vars(thing))
+        return "object", kind.__module__, kind.__qualname__, inner(code_of(kind), vars(thing))
     raise Unrecognisable(f"{type(thing).__module__}.{type(thing).__qualname__}")
+
+
+def is_plain(value) -> bool:
+    """A setting that a function finds beside it: its value counts. What else it uses is known by its own name."""
+    return isinstance(value, bool | int | float | str | bytes)
+
+
+def code_of(kind: type) -> list:
+    """What a class does, when it is another pack's: the host's and torch's are known by their versions."""
+    if kind.__module__.split(".")[0] in ("comfy", "torch"):
+        return []
+    return [value.__code__ for value in vars(kind).values() if isinstance(value, types.FunctionType)]

@@ -249,7 +249,7 @@ def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", 
 
     # Without quantization nothing is allocated: the file's own tensors become the parameters.
     device = None if config.quant_config else torch.device("meta")
-    model = HeliosModel(config, variant, stamp(path), device=device)
+    model = HeliosModel(config, variant, stamp(checkpoint.files), device=device)
     dynamic = not disable_dynamic and getattr(comfy.model_patcher, "CoreModelPatcher", None)
     patcher = (dynamic or comfy.model_patcher.ModelPatcher)(model, load_device, offload_device)
     if not (hasattr(patcher, "is_dynamic") and patcher.is_dynamic()):

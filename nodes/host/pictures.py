@@ -75,13 +75,12 @@ def check_picture(image: torch.Tensor) -> None:
 def encode_video(vae, video, width: int, height: int, resize: str) -> tuple[torch.Tensor, torch.Tensor, int]:
     """A VIDEO or a batch of pictures -> its first frame's latent, its last windows' (three at the most), and how many
     windows of 33 frames it has in all."""
-    first, last, frames = ends(video)
+    first, last, frames = ends(video, lambda frames: fit_frames(frames, width, height, resize))
     count = frames // CHUNK_FRAMES
     if not count:
         raise ValueError(f"video: it has {frames} frames, a film goes on from 33 or more.")
     windows = last[len(last) % CHUNK_FRAMES :].split(CHUNK_FRAMES)
-    encoded = [encode(vae, fit_frames(window, width, height, resize)) for window in windows]
-    return encode(vae, fit_frames(first, width, height, resize)), torch.cat(encoded, dim=2), count
+    return encode(vae, first), torch.cat([encode(vae, window) for window in windows], dim=2), count
 
 
 def latent_picture(latents: torch.Tensor) -> torch.Tensor:
@@ -93,13 +92,13 @@ def latent_picture(latents: torch.Tensor) -> torch.Tensor:
     return ((rgb + 1) / 2).clamp(0, 1)
 
 
-def ends(video) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """A video's first frame, its last 99, and how many it has; a file is read frame by frame."""
+def ends(video, fit) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """A video's first frame, its last 99, both fitted, and how many it has; a file is read frame by frame."""
     frames = in_memory(video)
     if frames is not None:
-        return frames[:1], frames[-3 * CHUNK_FRAMES :], len(frames)
+        return fit(frames[:1]), fit(frames[-3 * CHUNK_FRAMES :]), len(frames)
     start, duration = trim(video)
-    return read_ends(video.get_stream_source(), start=start, duration=duration)
+    return read_ends(video.get_stream_source(), start=start, duration=duration, fit=fit)
 
 
 def chunks(video) -> Iterator[torch.Tensor]:

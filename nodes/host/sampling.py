@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from ...helios_core.config import CHUNK_LATENTS
 from ...helios_core.guidance import cfg_zero_star
 from ...helios_core.prompts import blend_embeddings
 from ...helios_core.sampler import plan_chunk
-from .identity import Unrecognisable, describe, describe_model
+from .identity import Unrecognisable, name_of, name_of_model
 from .model import RUN, TEXT_TOKENS, Run, host_sigma
 from .pictures import encode_keyframes
 from .server import autosave_folder
@@ -68,35 +68,41 @@ def make_film(
     film = replace(film, schedule=encode_keyframes(film.schedule, film.memory.width, film.memory.height))
     # Prompts go by what they contain: so do the chunks on disk.
     prompts = {}
-    names = film.schedule.map(lambda prompt: name_of(prompt, prompts))
+    names = film.schedule.map(lambda prompt: keep_prompt(prompt, prompts))
     texts = {a.prompt: b.text for a, b in zip(names.segments, film.schedule.segments)}
     store = open_store(film, autosave, say)
     memory, records = replace(film.memory, variant=film.model.model.variant), list(film.memory.log)
 
-    def finish(chunk: Chunk, notes: dict, reused: bool = False) -> None:
+    def finish(chunk: Chunk, notes: dict, reused: bool) -> None:
         if store is not None and not reused:
             try:
                 store.save(chunk, notes)
             except OSError as error:  # a full disk must not end the film
-                log.warning("The chunk could not be kept on disk: %s", error)
+                say(f"chunk {chunk.index} could not be kept on disk: {error}")
         text = texts.get(chunk.start.prompt[-1][1])
         changed = text and text != next((r["prompt"] for r in reversed(records) if "prompt" in r), None)
         records.append({**notes, **({"prompt": text} if changed else {}), **({"reused": True} if reused else {})})
         take(latent_format.process_out(chunk.latents).to(mm.intermediate_device()))
 
     latent_format, done = film.model.model.latent_format, 0
-    if store is not None:
-        for chunk, notes in stored_chunks(store, memory, names, film.recipe, chunks=film.chunks, **film.stream):
-            mm.throw_exception_if_processing_interrupted()
-            finish(chunk, notes, reused=True)
-            memory, done = chunk.memory, done + 1
-        if done:
-            first, last = film.memory.chunk, film.memory.chunk + done - 1
-            found = f"chunk {first} was" if done == 1 else f"chunks {first} to {last} were"
-            say(f"{found} on disk; " + (f"goes on at chunk {last + 1}" if done < film.chunks else "nothing to make"))
+    film = replace(film, schedule=names)
+    for chunk, notes in stored(film, store, memory, film.chunks):
+        mm.throw_exception_if_processing_interrupted()
+        finish(chunk, notes, reused=True)
+        memory, done = chunk.memory, done + 1
+    if done:
+        first, last = film.memory.chunk, film.memory.chunk + done - 1
+        found = f"chunk {first} was" if done == 1 else f"chunks {first} to {last} were"
+        say(f"{found} on disk; " + (f"goes on at chunk {last + 1}" if done < film.chunks else "nothing to make"))
     if done < film.chunks:
-        memory = sample(replace(film, memory=memory, schedule=names, chunks=film.chunks - done), prompts, finish)
+        memory = sample(replace(film, memory=memory, chunks=film.chunks - done), store, prompts, finish)
     return replace(memory.to("cpu"), log=tuple(records))
+
+
+def stored(film: Film, store: ChunkStore | None, memory: HistoryMemory, chunks: int) -> Iterator[tuple[Chunk, dict]]:
+    """Those of the next chunks that are on disk, up to the first that is not."""
+    if store is not None:
+        yield from stored_chunks(store, memory, film.schedule, film.recipe, chunks=chunks, **film.stream)
 
 
 def check(film: Film) -> None:
@@ -118,10 +124,10 @@ def check(film: Film) -> None:
         raise ValueError(f"memory: it has {film.memory.frames.shape[1]} latent channels, this model {channels}.")
 
 
-def name_of(prompt, prompts: dict) -> str:
+def keep_prompt(prompt, prompts: dict) -> str:
     """A prompt's fingerprint, under which it is put into `prompts`."""
     try:
-        name = fingerprint(describe(prompt))
+        name = name_of(prompt)
     except Unrecognisable:  # it has a name for this run
         name = next((n for n, p in prompts.items() if p is prompt), uuid.uuid4().hex)
     prompts[name] = prompt
@@ -133,8 +139,9 @@ def open_store(film: Film, autosave: Autosave | None, say) -> ChunkStore | None:
     if autosave is None:
         return None
     try:
-        describe([segment.prompt for segment in film.schedule.segments])
-        what = describe_model(film.model), film.recipe, describe(film.negative), film.stream
+        for segment in film.schedule.segments:
+            name_of(segment.prompt)
+        what = name_of_model(film.model), film.recipe, name_of(film.negative), film.stream
     except Unrecognisable as error:
         say(f"autosave is off: {error} cannot be recognised again")
         return None
@@ -147,7 +154,7 @@ def open_store(film: Film, autosave: Autosave | None, say) -> ChunkStore | None:
     return store
 
 
-def sample(film: Film, prompts: dict, finish: Callable[[Chunk, dict], None]) -> HistoryMemory:
+def sample(film: Film, store: ChunkStore | None, prompts: dict, finish: Callable) -> HistoryMemory:
     """Sample all of a film in one run of a guider; its schedule speaks of `prompts` by name."""
     patcher, run, memory = film.model.clone(), Run(), film.memory
     patcher.model_options.setdefault("transformer_options", {})[RUN] = run
@@ -163,22 +170,25 @@ def sample(film: Film, prompts: dict, finish: Callable[[Chunk, dict], None]) -> 
     guider.inner_set_conds({"positive": positive, **({} if film.negative is None else {"negative": film.negative})})
     guider.set_cfg(film.recipe.cfg)
 
-    sampler = ChunkSampler(run, film, finish)
+    sampler = ChunkSampler(run, film, store, finish)
     # One chunk tells the host how much memory a step takes; the film is longer.
     chunk = torch.zeros(memory.frames.shape[0], memory.frames.shape[1], CHUNK_LATENTS, *memory.frames.shape[-2:])
     callback = latent_preview.prepare_callback(patcher, step_count(film.recipe, memory.chunk, film.chunks))
-    # The course of one chunk, for patches that look up where they are; ours asks the recipe.
-    plans = plan_chunk(film.recipe, memory.chunk, *reversed(memory.frames.shape[-2:]))
-    sigmas = torch.tensor([t / 1000 for plan in plans for t in plan.timesteps] + [0.0])
-    guider.sample(chunk, chunk, sampler, sigmas, callback=callback, seed=film.seed)
+    guider.sample(chunk, chunk, sampler, course(film, memory), callback=callback, seed=film.seed)
     return sampler.memory
+
+
+def course(film: Film, memory: HistoryMemory) -> torch.Tensor:
+    """The noise levels of the chunk behind `memory`, for patches that look up where they are; ours asks the recipe."""
+    plans = plan_chunk(film.recipe, memory.chunk, *reversed(memory.frames.shape[-2:]))
+    return torch.tensor([t / 1000 for plan in plans for t in plan.timesteps] + [0.0])
 
 
 class ChunkSampler(comfy.samplers.Sampler):
     """All chunks of a film as one host sampler: the guider keeps the model loaded, its patches and hooks apply."""
 
-    def __init__(self, run: Run, film: Film, finish: Callable[[Chunk, dict], None]):
-        self.run, self.film, self.finish, self.memory = run, film, finish, film.memory
+    def __init__(self, run: Run, film: Film, store: ChunkStore | None, finish: Callable):
+        self.run, self.film, self.store, self.finish, self.memory = run, film, store, finish, film.memory
 
     def sample(
         self, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, *args, **kwargs
@@ -192,27 +202,37 @@ class ChunkSampler(comfy.samplers.Sampler):
             if self.run.step is None or step.chunk != self.run.step.chunk:
                 guider.conds["positive"] = positive = mix_conds(conds, step.prompt)
                 self.run.keep_texts({c["uuid"] for c in [*positive, *guider.conds.get("negative", ())]})
+                begin_course(guider, extra_args["model_options"], course(film, step.memory).to(x.device))
             self.run.begin(step)
             sigma = torch.full((x.shape[0],), host_sigma(step), device=x.device)
             x0 = guider(x, sigma, **extra_args)
             return (x - x0) / step.sigma
 
-        memory, done, meter = self.memory.to(noise.device), 0, Meter(noise.device, film.seed)
+        last, done, meter = film.memory.chunk + film.chunks, 0, Meter(noise.device, film.seed)
+        self.memory = self.memory.to(noise.device)
         try:
-            for record in sample_chunks(denoise, memory, film.schedule, film.recipe, chunks=film.chunks, **film.stream):
-                if isinstance(record, Chunk):
+            while self.memory.chunk < last:
+                reload(guider, noise.shape)
+                memory = self.memory
+                for record in sample_chunks(denoise, memory, film.schedule, film.recipe, chunks=1, **film.stream):
+                    if isinstance(record, Chunk):
+                        self.memory = record.memory
+                        notes, meter = meter.read(), Meter(noise.device, film.seed)
+                        self.finish(record, notes, reused=False)
+                    elif callback is not None:
+                        callback(done, record.x0, record.x0, total)
+                        done += 1
+                    mm.throw_exception_if_processing_interrupted()  # last, so that a chunk that is done is kept
+                # Behind a gap, which a damaged file or a full disk leaves, the chunks are there again.
+                for record, notes in stored(film, self.store, self.memory, last - self.memory.chunk):
                     self.memory = record.memory
-                    notes, meter = meter.read(), Meter(noise.device, film.seed)
-                    self.finish(record, notes)
-                    reload(guider, noise.shape)
-                elif callback is not None:
-                    callback(done, record.x0, record.x0, total)
-                    done += 1
-                mm.throw_exception_if_processing_interrupted()  # last, so that a chunk that is done is kept
+                    self.finish(record, notes, reused=True)
+                    done += sum(film.recipe.steps_of(record.index))
+                    mm.throw_exception_if_processing_interrupted()
         finally:
             guider.conds["positive"] = conds
             self.run.clear()
-        return record.latents
+        return record.latents.to(noise.device)
 
 
 class Meter:
@@ -234,6 +254,19 @@ def reload(guider, shape) -> None:
     """Bring the model's weights back, if a decoder took their place meanwhile."""
     needed = guider.inner_model.memory_required(list(shape))
     mm.load_models_gpu([guider.model_patcher, *guider.loaded_models], memory_required=needed)
+
+
+def begin_course(guider, model_options: dict, sigmas: torch.Tensor) -> None:
+    """Patches and hooks that go by how far a run has come find each chunk at its beginning, as if made alone."""
+    model_options["transformer_options"]["sample_sigmas"] = sigmas
+    groups = [c["hooks"] for conds in guider.conds.values() for c in conds if "hooks" in c]
+    keyframes = [h.hook_keyframe for group in groups for h in group.hooks if not h.hook_keyframe.is_empty()]
+    for group in keyframes:
+        group.reset()
+        group._curr_t = -1.0  # the host's reset() means this one
+    if keyframes:
+        guider.model_patcher.patch_hooks(None)
+        guider.model_patcher.clear_cached_hook_weights()
 
 
 def mix_conds(conds: list[dict], mix) -> list[dict]:

@@ -1,5 +1,6 @@
 """The host's folders and messages."""
 
+import html
 import logging
 from pathlib import Path
 
@@ -51,4 +52,5 @@ def show_text(text: str, node_id) -> None:
     log.info("%s", text)
     server = getattr(PromptServer, "instance", None)
     if server is not None and node_id is not None:
-        server.send_progress_text(text, node_id)
+        # Frontends of the oldest hosts put it on the page as HTML, and texts come out of files.
+        server.send_progress_text(html.escape(text, quote=False), node_id)

@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,25 @@ def test_every_field_comes_back(tmp_path, anchor):
     assert notes == {} and torch.equal(loaded.frames, memory.frames) and loaded.rng_state is None
     assert (loaded.chunk, loaded.seed, loaded.noise_device) == (7, 2**64 - 1, "cuda")
     assert loaded.anchor is None if anchor is None else torch.equal(loaded.anchor, anchor)
+
+
+@pytest.mark.parametrize("left, place", [(624, 624), (1, 1), (0, 0), (625, 0)])
+def test_a_random_state_that_would_read_behind_its_end(tmp_path, memory, left, place):
+    state = bytearray(memory.rng_state.numpy().tobytes())
+    struct.pack_into("<i", state, 8, left)
+    struct.pack_into("<Q", state, 16, place)
+    forged = replace(memory, rng_state=torch.frombuffer(state, dtype=torch.uint8))
+    forged.save(tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="m.safetensors: not a Helios memory"):
+        HistoryMemory.load(tmp_path / "m.safetensors")
+
+
+def test_every_random_state_is_taken(tmp_path, memory):
+    generator = torch.Generator().manual_seed(1)
+    for draws in (0, 1, 1, 20, 602, 1, 623, 624, 625, 5000):
+        torch.rand(draws, generator=generator)
+        replace(memory, rng_state=generator.get_state()).save(tmp_path / "m.safetensors")
+        assert torch.equal(HistoryMemory.load(tmp_path / "m.safetensors")[0].rng_state, generator.get_state())
 
 
 def test_a_failing_disk_leaves_the_old_file(tmp_path, memory, monkeypatch):
