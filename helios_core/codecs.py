@@ -1,0 +1,134 @@
+"""Text and pictures in and out, for whoever has no ComfyUI: UMT5 from transformers, the Wan 2.1 VAE from diffusers.
+
+Read from what people have: ComfyUI's single files (Wan's own keys), the demo's, or the folders of a diffusers pipeline.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .checkpoint import read_safetensors
+from .config import CHUNK_FRAMES, CHUNK_LATENTS
+
+TOKENS = 512  # of a prompt, filled up with zeros
+
+
+class TextEncoder:
+    """Prompts to embeddings (1, 512, width), zero behind the last token; the demo's are shorter."""
+
+    def __init__(self, path: str | Path, device="cpu", dtype=torch.float32):
+        path = Path(path)
+        if path.is_dir():
+            self.encoder, self._tokenize = _text_folder(path, dtype)
+            self.tokens = TOKENS
+        else:
+            self.encoder, self._tokenize, self.tokens = _text_file(path, dtype)
+        self.encoder = self.encoder.to(device).eval().requires_grad_(False)
+        self.device = device
+
+    @torch.inference_mode()
+    def __call__(self, text: str) -> Tensor:
+        ids = self._tokenize(text)[: TOKENS - 1] + [1]
+        row = torch.zeros(1, max(self.tokens, len(ids)), dtype=torch.long, device=self.device)
+        row[0, : len(ids)] = torch.tensor(ids)
+        mask = (row > 0).to(self.encoder.dtype)
+        return self.encoder(input_ids=row, attention_mask=mask).last_hidden_state * mask[..., None]
+
+
+class VideoCodec:
+    """Frames to latents in model space and back, a window of 33 frames at a time."""
+
+    def __init__(self, path: str | Path, device="cpu", dtype=torch.float32):
+        from diffusers import AutoencoderKLWan
+
+        path = Path(path)
+        self.vae = AutoencoderKLWan.from_pretrained(path) if path.is_dir() else _vae_file(path)
+        self.vae = self.vae.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        if torch.device(device).type == "cpu":  # several times as fast there
+            for module in self.vae.modules():
+                if isinstance(module, torch.nn.Conv3d):
+                    module.to(memory_format=torch.channels_last_3d)
+        shape = 1, -1, 1, 1, 1
+        self.mean = torch.tensor(self.vae.config.latents_mean, device=device).view(shape)
+        self.std = torch.tensor(self.vae.config.latents_std, device=device).view(shape)
+
+    @torch.inference_mode()
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames (T, H, W, 3) in 0..1 of one window, 4n + 1 of them -> latents (1, 16, n + 1, H/8, W/8), float32."""
+        video = (frames.movedim(-1, 0)[None] * 2 - 1).to(self.mean.device, self.vae.dtype)
+        video = video.contiguous(memory_format=torch.channels_last_3d)
+        return (self.vae.encode(video).latent_dist.mean.float() - self.mean) / self.std
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """A chunk's latents (1, 16, 9, H/8, W/8) -> frames (33, H, W, 3) in 0..1, float32, on the CPU."""
+        if latents.shape[2] != CHUNK_LATENTS:
+            raise ValueError(f"{latents.shape[2]} latent frames: chunks of {CHUNK_LATENTS} are decoded one by one")
+        raw = (latents.to(self.mean.device) * self.std + self.mean).to(self.vae.dtype)
+        video = self.vae.decode(raw.contiguous(memory_format=torch.channels_last_3d)).sample
+        return (video[0].float().movedim(0, -1) / 2 + 0.5).clamp(0, 1).cpu()
+
+    def encode_image(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """A picture (1, H, W, 3) -> its latent, and the last of a clip that repeats it: what a film begins with."""
+        clip = picture.expand(CHUNK_FRAMES, -1, -1, -1)
+        return self.encode(picture), self.encode(clip)[:, :, -1:]
+
+
+def _text_folder(path: Path, dtype):
+    """A diffusers pipeline's folders text_encoder/ and tokenizer/."""
+    from transformers import AutoTokenizer, UMT5EncoderModel
+
+    tokenizer = AutoTokenizer.from_pretrained(path.parent / "tokenizer")
+    encoder = UMT5EncoderModel.from_pretrained(path, dtype=dtype)
+    return encoder, lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _text_file(path: Path, dtype):
+    """A single file with the tokenizer in it, as ComfyUI's and the demo's; all sizes are read from the weights."""
+    import sentencepiece
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    tensors, metadata = read_safetensors(path)
+    pieces = tensors.pop("spiece_model", None)
+    if pieces is None or "shared.weight" not in tensors:
+        raise ValueError(f"{path.name}: not a UMT5 text encoder with its tokenizer (spiece_model) in it")
+    for key in [key for key in tensors if key.endswith(".scale_weight")]:  # fp8 as ComfyUI packs it
+        weight = key.removesuffix("scale_weight") + "weight"
+        tensors[weight] = tensors[weight].float() * tensors.pop(key).float()
+    first = "encoder.block.0.layer.0.SelfAttention"
+    heads = tensors[f"{first}.relative_attention_bias.weight"].shape[1]
+    vocabulary, width = tensors["shared.weight"].shape
+    config = UMT5Config(
+        vocab_size=vocabulary,
+        d_model=width,
+        d_kv=tensors[f"{first}.q.weight"].shape[0] // heads,
+        d_ff=tensors["encoder.block.0.layer.1.DenseReluDense.wo.weight"].shape[1],
+        num_heads=heads,
+        num_layers=1 + max(int(key.split(".")[2]) for key in tensors if key.startswith("encoder.block.")),
+    )
+    with torch.device("meta"):
+        encoder = UMT5EncoderModel(config)
+    tensors = {key: tensor.to(dtype) for key, tensor in tensors.items() if tensor.is_floating_point()}
+    tensors["encoder.embed_tokens.weight"] = tensors["shared.weight"]
+    missing, _ = encoder.load_state_dict(tensors, strict=False, assign=True)
+    if missing:
+        raise ValueError(f"{path.name}: tensors are missing, {missing[0]} for one")
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=pieces.numpy().tobytes())
+    return encoder, tokenizer.encode, int((metadata or {}).get("tokens", TOKENS))
+
+
+def _vae_file(path: Path):
+    """A single file in Wan's own keys or diffusers'; the width is read from the weights."""
+    from diffusers import AutoencoderKLWan
+    from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
+
+    tensors, _ = read_safetensors(path)
+    if "decoder.head.0.gamma" in tensors:
+        tensors = convert_wan_vae_to_diffusers(tensors)
+    if "decoder.norm_out.gamma" not in tensors:
+        raise ValueError(f"{path.name}: not a Wan 2.1 VAE")
+    with torch.device("meta"):
+        vae = AutoencoderKLWan(base_dim=tensors["decoder.norm_out.gamma"].shape[0])
+    vae.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, assign=True)
+    return vae

@@ -1,0 +1,83 @@
+"""Films of the demo's world as latents on disk: four chunks each, with the scenes they show, encoded once."""
+
+import json
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from helios_core.config import CHUNK_FRAMES
+
+from .vae import encode, things, to_video
+from .world import Scene, Thing, changed, make_film, random_scene
+
+CHUNKS = 4  # of a film: the last has a full history behind it
+SHARD = 20  # films in a file
+
+
+def random_story(rng: np.random.Generator) -> tuple[list[Scene], list[float]]:
+    """Scenes of four chunks and their weights: one scene throughout, cuts, or a blend over two chunks."""
+    scenes, blends, kind = [random_scene(rng)], [1.0], rng.random()
+    blend_at = int(rng.integers(1, CHUNKS)) if kind > 0.8 else None
+    for k in range(1, CHUNKS):
+        cut = 0.4 < kind <= 0.8 and rng.random() < 0.5
+        scenes.append(changed(scenes[-1], rng) if cut or k == blend_at else scenes[-1])
+        blends.append(float(rng.uniform(0.2, 0.8)) if k == blend_at else 1.0)
+    return scenes, blends
+
+
+def make_shard(vae, seed: int) -> tuple[dict[str, Tensor], list]:
+    """latents (N, 4, 16, 9, 16, 24) float16 as the VAE's, `cover` (N, 4, 9, 16, 24) the share of each latent's pixels
+    that a thing covers, `still` (N, 16, 1, 16, 24) the last latent of a clip that repeats the first frame, and the
+    stories."""
+    rng, latents, cover, still, stories = np.random.default_rng(seed), [], [], [], []
+    for _ in range(SHARD):
+        scenes, blends = random_story(rng)
+        video = to_video(make_film(scenes, blends, rng))
+        windows = torch.cat(video.split(CHUNK_FRAMES, dim=2))
+        repeated = windows[:1, :, :1].expand(-1, -1, CHUNK_FRAMES, -1, -1)
+        with torch.inference_mode():
+            *chunks, picture = (encode(vae, window[None])[0] for window in (*windows, repeated[0]))
+        latents.append(torch.stack(chunks).half())
+        still.append(picture[:, -1:].half())
+        mask = things(windows)
+        mask = torch.cat([mask[:, :, :1].expand(-1, -1, 4, -1, -1), mask[:, :, 1:]], dim=2)
+        cover.append(F.avg_pool3d(mask, (4, 8, 8))[:, 0].half())
+        stories.append({"scenes": [asdict(scene) for scene in scenes], "blends": blends})
+    return {"latents": torch.stack(latents), "cover": torch.stack(cover), "still": torch.stack(still)}, stories
+
+
+def make(vae, folder: Path, films: int, first: int = 0, every: int = 1, log=print) -> None:
+    """Encode `films` films into `folder`, those of the shards first, first + every, ...; what is there stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards, begun = range(first, math.ceil(films / SHARD), every), time.time()
+    for done, number in enumerate(shards, 1):
+        path = folder / f"{number:05d}.safetensors"
+        if not path.exists():
+            tensors, stories = make_shard(vae, seed=1_000_000 + number)
+            save_file(tensors, path.with_suffix(".half"), {"stories": json.dumps(stories)})
+            path.with_suffix(".half").rename(path)
+            log(f"data {done}/{len(shards)} shards, {time.time() - begun:.0f} s")
+
+
+def load(folder: Path) -> tuple[dict[str, Tensor], list]:
+    """All shards of a folder, put together."""
+    from safetensors import safe_open
+
+    parts, stories = [], []
+    for path in sorted(folder.glob("*.safetensors")):
+        parts.append(load_file(path))
+        with safe_open(path, "pt") as file:
+            stories += json.loads(file.metadata()["stories"])
+    tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    for story in stories:
+        story["scenes"] = [
+            Scene(scene["ground"], tuple(Thing(**thing) for thing in scene["things"])) for scene in story["scenes"]
+        ]
+    return tensors, stories

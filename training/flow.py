@@ -1,0 +1,144 @@
+"""What Helios learns: the flow of a noisy chunk behind a history that is never quite clean (arXiv 2603.04379).
+
+A sample is a chunk of a film, the 19 latent frames before it, the anchor, and what was said. It is noised either at
+full size (Base) or as one stage of the pyramid (Mid and Distilled); one network learns both.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from helios_core.config import CHUNK_LATENTS, HISTORY_LATENTS
+from helios_core.schedule import STAGES, TRAIN_STEPS, renoise_weights, stage_ranges
+
+from .data import CHUNKS
+from .world import caption
+
+BASE = -1  # the "stage" of training at full size
+CORRUPTION = 1 / 3  # the most noise on a remembered frame ...
+CLEAN = 0.1  # ... and how often there is none (both as in the reference's training configs)
+GIVEN = (0.111, 0.135)  # noise on an image that a film begins with, as in the pipelines
+COVERED = 4.0  # how much more a latent counts where a thing is
+
+
+@dataclass
+class Batch:
+    """Chunks (B, 16, 9, 16, 24) in model space, their past, and one or two captions with the second's weight."""
+
+    x0: Tensor
+    frames: Tensor  # (B, 16, 19, 16, 24)
+    anchor: Tensor  # (B, 16, 1, 16, 24)
+    cover: Tensor  # (B, 1, 9, 16, 24)
+    before: list[str]
+    after: list[str]
+    weight: Tensor  # (B,)
+
+
+class Films:
+    """Random chunks with a history, from encoded films."""
+
+    def __init__(self, tensors: dict[str, Tensor], stories: list, mean: Tensor, std: Tensor):
+        self.tensors, self.stories, self.mean, self.std = tensors, stories, mean, std
+
+    def batch(self, size: int, rng: np.random.Generator, drop_text: float = 0.1) -> Batch:
+        rows = [self._sample(rng, drop_text) for _ in range(size)]
+        x0, frames, anchor, cover, before, after, weight = zip(*rows)
+        return Batch(*map(torch.stack, (x0, frames, anchor, cover)), before, after, torch.tensor(weight))
+
+    def _latents(self, film: int, name: str = "latents") -> Tensor:
+        return (self.tensors[name][film].float() - self.mean) / self.std
+
+    def _sample(self, rng, drop_text):
+        film, k = int(rng.integers(len(self.stories))), int(rng.integers(CHUNKS))
+        story, chunks = self.stories[film], self._latents(film)  # (4, 16, 9, h, w)
+        past, anchor = chunks[:k].movedim(0, 1).flatten(1, 2)[:, -HISTORY_LATENTS:], chunks[0][:, :1]
+        if k == 0 and rng.random() < 0.35:  # begins with a picture
+            past, anchor = given(self._latents(film, "still"), rng), given(anchor, rng)
+        elif k == 0:
+            past, anchor = chunks[0][:, :0], torch.zeros_like(anchor)
+        else:
+            kind = rng.random()
+            if kind < 0.15:  # goes on from a video of one chunk
+                past = past[:, -CHUNK_LATENTS:]
+                anchor = past[:, :1]
+            elif kind < 0.4:  # began with something else long ago
+                other = int(rng.integers(len(self.stories)))
+                anchor = self._latents(other)[int(rng.integers(CHUNKS))][:, :1]
+            if rng.random() >= CLEAN:
+                past, anchor = corrupted(past, rng), corrupted(anchor, rng)
+        frames = F.pad(past, (0, 0, 0, 0, HISTORY_LATENTS - past.shape[1], 0))
+        before, after = (caption(story["scenes"][j], rng) for j in (max(k - 1, 0), k))
+        if rng.random() < 0.3:
+            before, after = before.lower(), after.lower()
+        if rng.random() < drop_text:
+            before, after = "", ""
+        cover = self.tensors["cover"][film][k][None].float()
+        return chunks[k], frames, anchor, cover, before, after, float(story["blends"][k])
+
+
+def corrupted(frames: Tensor, rng: np.random.Generator) -> Tensor:
+    """Noise of its own strength on each frame (16, T, h, w): what a chunk goes on from is later its own work."""
+    s = torch.from_numpy(rng.uniform(0, CORRUPTION, frames.shape[1])).float().view(1, -1, 1, 1)
+    return (1 - s) * frames + s * torch.randn_like(frames)
+
+
+def given(frames: Tensor, rng: np.random.Generator) -> Tensor:
+    s = float(rng.uniform(*GIVEN))
+    return (1 - s) * frames + s * torch.randn_like(frames)
+
+
+def halved(x: Tensor, times: int) -> Tensor:
+    """(B, C, T, H, W) with half the height and width, `times` times."""
+    for _ in range(times):
+        x = F.avg_pool3d(x, (1, 2, 2))
+    return x
+
+
+def ends_of(x0: Tensor, noise: Tensor, stage: int) -> tuple[Tensor, Tensor]:
+    """Where a stage's path begins and ends, for chunks and noise (B, 16, 9, H, W) at full size.
+
+    A later stage begins with what the one before ended with, enlarged and noised anew (arXiv 2410.05954, eq. 10-15):
+    the mean of that is the enlarged chunk of half the size, the noise is white again.
+    """
+    if stage == BASE:
+        return noise, x0
+    x = halved(x0, STAGES - 1 - stage)
+    noise = halved(noise, STAGES - 1 - stage) * 2 ** (STAGES - 1 - stage)
+    ranges = stage_ranges()
+    end = ranges[stage + 1].start_sigma if stage + 1 < STAGES else 0.0
+    if stage == 0:
+        start, enlarged = ranges[0].start_sigma, x
+    else:
+        keep, _ = renoise_weights(ranges[stage].start_sigma)
+        start = 1 - keep * (1 - ranges[stage].start_sigma)
+        enlarged = F.interpolate(halved(x, 1), scale_factor=(1, 2, 2), mode="nearest")
+    return (1 - start) * enlarged + start * noise, (1 - end) * x + end * noise
+
+
+def timesteps_of(sigma: Tensor, stage: int) -> Tensor:
+    """What the network is told: whole numbers in the pyramid, as when sampling."""
+    if stage == BASE:
+        return sigma * TRAIN_STEPS
+    bounds = stage_ranges()[stage]
+    return (bounds.last_timestep + sigma * (bounds.first_timestep - bounds.last_timestep)).floor()
+
+
+def flow_loss(predict, batch: Batch, stage: int, ends: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Squared error of the flow at a random place on the path between `ends` (of this batch's noise by default).
+
+    `predict(x, timesteps)` is the network with this batch's history and text.
+    """
+    size = len(batch.x0)
+    start, end = ends or ends_of(batch.x0, torch.randn_like(batch.x0), stage)
+    if stage == BASE:  # the middle of the path is the hardest, and where it matters is nearer to noise
+        sigma = torch.sigmoid(torch.randn(size) + 0.3)
+    else:
+        sigma = torch.rand(size)
+    sigma = sigma.clamp(0.001, 0.999).to(start.device)
+    s = sigma.view(-1, 1, 1, 1, 1)
+    error = (predict(s * start + (1 - s) * end, timesteps_of(sigma, stage)) - (start - end)).square()
+    weight = 1 + COVERED * halved(batch.cover, 0 if stage == BASE else STAGES - 1 - stage)
+    return (weight * error).mean() / weight.mean()
