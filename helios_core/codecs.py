@@ -44,7 +44,8 @@ class VideoCodec:
 
         path = Path(path)
         self.vae = AutoencoderKLWan.from_pretrained(path) if path.is_dir() else _vae_file(path)
-        self.vae = self.vae.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        # torch's own to(): diffusers' warns of a cast that is meant.
+        self.vae = torch.nn.Module.to(self.vae, device=device, dtype=dtype).eval().requires_grad_(False)
         if torch.device(device).type == "cpu":  # several times as fast there
             for module in self.vae.modules():
                 if isinstance(module, torch.nn.Conv3d):
@@ -96,19 +97,8 @@ def _text_file(path: Path, dtype):
     for key in [key for key in tensors if key.endswith(".scale_weight")]:  # fp8 as ComfyUI packs it
         weight = key.removesuffix("scale_weight") + "weight"
         tensors[weight] = tensors[weight].float() * tensors.pop(key).float()
-    first = "encoder.block.0.layer.0.SelfAttention"
-    heads = tensors[f"{first}.relative_attention_bias.weight"].shape[1]
-    vocabulary, width = tensors["shared.weight"].shape
-    config = UMT5Config(
-        vocab_size=vocabulary,
-        d_model=width,
-        d_kv=tensors[f"{first}.q.weight"].shape[0] // heads,
-        d_ff=tensors["encoder.block.0.layer.1.DenseReluDense.wo.weight"].shape[1],
-        num_heads=heads,
-        num_layers=1 + max(int(key.split(".")[2]) for key in tensors if key.startswith("encoder.block.")),
-    )
     with torch.device("meta"):
-        encoder = UMT5EncoderModel(config)
+        encoder = UMT5EncoderModel(UMT5Config(**umt5_sizes(tensors)))
     tensors = {key: tensor.to(dtype) for key, tensor in tensors.items() if tensor.is_floating_point()}
     tensors["encoder.embed_tokens.weight"] = tensors["shared.weight"]
     missing, _ = encoder.load_state_dict(tensors, strict=False, assign=True)
@@ -116,6 +106,20 @@ def _text_file(path: Path, dtype):
         raise ValueError(f"{path.name}: tensors are missing, {missing[0]} for one")
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=pieces.numpy().tobytes())
     return encoder, tokenizer.encode, int((metadata or {}).get("tokens", TOKENS))
+
+
+def umt5_sizes(tensors: dict[str, Tensor]) -> dict[str, int]:
+    """The sizes of a UMT5 encoder, by the names that its config.json has for them."""
+    first = "encoder.block.0.layer.0.SelfAttention"
+    heads = tensors[f"{first}.relative_attention_bias.weight"].shape[1]
+    return {
+        "vocab_size": tensors["shared.weight"].shape[0],
+        "d_model": tensors["shared.weight"].shape[1],
+        "d_kv": tensors[f"{first}.q.weight"].shape[0] // heads,
+        "d_ff": tensors["encoder.block.0.layer.1.DenseReluDense.wo.weight"].shape[1],
+        "num_heads": heads,
+        "num_layers": 1 + max(int(key.split(".")[2]) for key in tensors if key.startswith("encoder.block.")),
+    }
 
 
 def _vae_file(path: Path):

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and where the demo's are."""
 
 import os
 import uuid
@@ -19,3 +19,11 @@ def write_whole(path: str | Path, content: bytes) -> None:
     except BaseException:
         half.unlink(missing_ok=True)
         raise
+
+
+def demo_folder() -> Path:
+    """Where the demo model is: in an installed package, or beside it in a checkout."""
+    for folder in (Path(__file__).parent / "demo", Path(__file__).parents[1] / "demo"):
+        if (folder / "vae.safetensors").exists():
+            return folder
+    raise FileNotFoundError("the demo model (folder demo/) is not here: download the pack anew, or name another model")

@@ -4,6 +4,7 @@ import queue
 import threading
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import torch
@@ -18,6 +19,8 @@ WAITING = 2  # chunks: more would only fill the memory
 class VideoWriter:
     """An H.264 mp4 that takes chunks of frames one after the other and holds no more than two of them.
 
+    To a file, or to a stream that cannot go back, such as standard output.
+
     The file is fragmented while it is written, so that what is there plays even if the program dies, and becomes an
     ordinary mp4 with the right frame count when it is closed. yuv420p, which every browser plays. `audio` is a waveform
     (C, S) in -1..1 and its rate, written beside the pictures as AAC and cut where they end.
@@ -27,13 +30,14 @@ class VideoWriter:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | BinaryIO,
         fps: float = FPS,
         crf: int = 18,
         metadata: dict[str, str] | None = None,
         audio: tuple[Tensor, int] | None = None,
     ):
-        self.path, self.fps, self.crf = Path(path), Fraction(fps).limit_denominator(1001), crf
+        self.path = Path(path) if isinstance(path, str | Path) else path
+        self.fps, self.crf = Fraction(fps).limit_denominator(1001), crf
         self.metadata, self.audio = metadata or {}, audio
         self.frames = 0
         self._queue: queue.Queue[Tensor | None] = queue.Queue(WAITING)
@@ -44,7 +48,7 @@ class VideoWriter:
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.shape[1] % 2 or frames.shape[2] % 2:
             raise ValueError(f"frames of shape {tuple(frames.shape)}: (T, H, W, 3) with even H and W are needed")
         if self._thread is None:
-            self._thread = threading.Thread(target=self._encode_all, name=f"encode {self.path.name}", daemon=True)
+            self._thread = threading.Thread(target=self._encode_all, name="encode", daemon=True)
             self._thread.start()
         self._put((frames.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu())
         self.frames += len(frames)
@@ -98,9 +102,11 @@ class _Encoder:
     """The file itself, in the writer's thread."""
 
     def __init__(self, writer: VideoWriter, width: int, height: int):
-        options = {"movflags": "hybrid_fragmented+use_metadata_tags", "flush_packets": "1"}
+        is_file = isinstance(writer.path, Path)
+        kind = "hybrid_fragmented" if is_file else "frag_keyframe+empty_moov+default_base_moof"
+        options = {"movflags": f"{kind}+use_metadata_tags", "flush_packets": "1"}
         options["max_interleave_delta"] = "500000"  # microseconds that pictures wait for sound that may have ended
-        self.container = av.open(str(writer.path), "w", format="mp4", options=options)
+        self.container = av.open(str(writer.path) if is_file else writer.path, "w", format="mp4", options=options)
         self.container.metadata.update(writer.metadata)
         self.video = self.container.add_stream("libx264", rate=writer.fps)
         self.video.width, self.video.height, self.video.pix_fmt = width, height, "yuv420p"

@@ -53,6 +53,36 @@ class HeliosModelLoader(io.ComfyNode):
         return io.NodeOutput(host.load_model(host.find_model(model_name), variant, weight_dtype))
 
 
+class HeliosDemoLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HeliosDemoLoader",
+            display_name="Helios Demo Loader",
+            category=CATEGORY,
+            description="A tiny Helios that comes with the pack, with text encoder and VAE. It knows coloured shapes "
+            "that move over plain grounds, at 192x128, and runs on any computer.",
+            inputs=[
+                io.Combo.Input(
+                    "variant",
+                    options=list(host.RECIPES),
+                    default="distilled",
+                    tooltip="How to sample: one set of weights does all three. distilled is fast, base and mid take "
+                    "many steps with guidance.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(tooltip="For Helios Chunk Sampler."),
+                io.Clip.Output(tooltip="For Helios Prompt Schedule or CLIP Text Encode."),
+                io.Vae.Output(tooltip="For Helios VAE Decode."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, variant) -> io.NodeOutput:
+        return io.NodeOutput(*host.load_demo(variant))
+
+
 class HeliosLoraLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):

@@ -3,6 +3,7 @@
 Differences between ComfyUI versions (0.8.0 and later) are settled here and nowhere else.
 """
 
+from .demo import load_demo
 from .model import (
     RECIPES,
     WEIGHT_DTYPES,
@@ -35,6 +36,7 @@ __all__ = [
     "latent_picture",
     "list_memories",
     "list_models",
+    "load_demo",
     "load_model",
     "make_film",
     "output_path",

@@ -27,6 +27,7 @@ from ...helios_core import (
     load_checkpoint,
 )
 from ...helios_core.checkpoint import convert_tensors, rename_key
+from ...helios_core.estimate import activation_bytes
 from ...helios_core.lora import rename_lora
 from .identity import stamp
 
@@ -202,19 +203,9 @@ class HeliosModel(comfy.model_base.BaseModel):
 
     def memory_required(self, input_shape, cond_shapes={}):
         """Bytes of activations at the largest stage, the history's tokens counted."""
-        batch, _, frames, height, width = input_shape
-        config = self.diffusion_model.config
-        noisy = frames * height * width // 4
-        # Two full frames (anchor, short); two frames as one at a quarter (mid), sixteen as four at a sixteenth (long).
-        history = height * width // 4 * 2 + -(-height // 4) * -(-width // 4) + 4 * -(-height // 8) * -(-width // 8)
-        return batch * (noisy + history) * token_bytes(config, mm.dtype_size(self.get_dtype_inference()))
-
-
-def token_bytes(config: HeliosConfig, size: int) -> int:
-    """Peak bytes a token takes inside a block: residual, attention's inputs with a float32 copy, or the MLP's."""
-    attention = 5 * config.dim * size + 2 * config.dim * 4
-    mlp = 3 * config.dim * size + 2 * config.ffn_dim * size
-    return max(attention, mlp)
+        batch, _, _, height, width = input_shape
+        size = mm.dtype_size(self.get_dtype_inference())
+        return batch * activation_bytes(self.diffusion_model.config, height, width, size)
 
 
 class HeliosModelConfig(comfy.supported_models_base.BASE):

@@ -1,0 +1,7 @@
+"""python -m helios_core is the command helios."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

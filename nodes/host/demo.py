@@ -1,0 +1,74 @@
+"""The demo's three parts as ComfyUI's own objects: a Helios with a tiny text encoder and VAE."""
+
+from types import SimpleNamespace
+
+import comfy.sd
+import comfy.sd1_clip
+import comfy.text_encoders.t5
+import comfy.utils
+from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
+
+from ...helios_core.codecs import umt5_sizes
+from ...helios_core.files import demo_folder
+from .model import load_model
+
+
+def load_demo(variant: str):
+    """(MODEL, CLIP, VAE)."""
+    folder = demo_folder()
+    tensors, metadata = comfy.utils.load_torch_file(
+        str(folder / "text_encoder.safetensors"), safe_load=True, return_metadata=True
+    )
+    clip = make_clip(tensors, int(metadata["tokens"]))
+    vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(folder / "vae.safetensors"), safe_load=True))
+    return load_model(str(folder), variant), clip, vae
+
+
+def make_clip(tensors: dict, tokens: int) -> comfy.sd.CLIP:
+    """UMT5 of any size with its sentencepiece tokenizer; prompts are filled up to `tokens`."""
+    pieces = tensors.pop("spiece_model")
+    sizes = umt5_sizes(tensors)
+    config = {**sizes, "dense_act_fn": "gelu_pytorch_tanh", "is_gated_act": True, "model_type": "umt5"}
+
+    class Encoder(comfy.sd1_clip.SDClipModel):
+        def __init__(self, device="cpu", layer="last", layer_idx=None, dtype=None, model_options={}):
+            super().__init__(
+                device=device,
+                layer=layer,
+                layer_idx=layer_idx,
+                dtype=dtype,
+                textmodel_json_config=config,
+                model_class=comfy.text_encoders.t5.T5,
+                special_tokens={"end": 1, "pad": 0},
+                enable_attention_masks=True,
+                zero_out_masked=True,
+                model_options=model_options,
+            )
+
+    class PieceTokenizer(comfy.sd1_clip.SDTokenizer):
+        def __init__(self, embedding_directory=None, tokenizer_data={}):
+            super().__init__(
+                tokenizer_data["spiece_model"],
+                tokenizer_class=SPieceTokenizer,
+                embedding_directory=embedding_directory,
+                embedding_size=sizes["d_model"],
+                embedding_key="demo",
+                has_start_token=False,
+                pad_with_end=False,
+                pad_to_max_length=False,
+                pad_token=0,
+                max_length=99999999,
+                min_length=tokens,
+                tokenizer_data=tokenizer_data,
+            )
+
+    class Tokenizer(comfy.sd1_clip.SD1Tokenizer):
+        def __init__(self, embedding_directory=None, tokenizer_data={}):
+            super().__init__(embedding_directory, tokenizer_data, clip_name="demo", tokenizer=PieceTokenizer)
+
+    class Model(comfy.sd1_clip.SD1ClipModel):
+        def __init__(self, device="cpu", dtype=None, model_options={}):
+            super().__init__(device=device, dtype=dtype, model_options=model_options, name="demo", clip_model=Encoder)
+
+    target = SimpleNamespace(params={}, clip=Model, tokenizer=Tokenizer)
+    return comfy.sd.CLIP(target, tokenizer_data={"spiece_model": pieces}, state_dict=[tensors])
