@@ -1,0 +1,101 @@
+"""What is seen in frames of the demo's world, by plain image analysis: grounds, colours, shapes, motions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from .world import COLOURS, GROUNDS, HEIGHT, SHAPES, X, Y, distance_to
+
+DIFFERENT = 0.13  # in any colour, from the ground
+LEAST = 80  # pixels of a thing; the smallest has 450
+STILL = 6.0  # pixels in a chunk; what moves goes 33 or 46
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A thing in a frame: the name of its colour, its mean colour, its middle, its area in pixels, where it is."""
+
+    name: str
+    colour: np.ndarray
+    x: float
+    y: float
+    area: float
+    mask: np.ndarray
+
+
+def ground_of(frame: np.ndarray) -> tuple[str, np.ndarray]:
+    """The ground's name and its rows' colours (128, 1, 3): the median of a row is ground, since no thing is so wide."""
+    rows = np.median(frame, axis=1, keepdims=True)
+    light = (1.06 - 0.12 * (np.arange(HEIGHT) + 0.5) / HEIGHT)[:, None, None]
+    colour = np.median(rows / light, axis=(0, 1))
+    return nearest(colour, GROUNDS), rows
+
+
+def nearest(colour: np.ndarray, table: dict) -> str:
+    return min(table, key=lambda name: float(np.square(colour - np.array(table[name])).sum()))
+
+
+def things_of(frame: np.ndarray) -> list[Seen]:
+    """What lies on the ground, the largest first; things of different colours are told apart where they touch."""
+    _, rows = ground_of(frame)
+    mask = np.abs(frame - rows).max(-1) > DIFFERENT
+    names, palette = list(COLOURS), np.array(list(COLOURS.values()))
+    closest = np.square(frame[:, :, None] - palette).sum(-1).argmin(-1)
+    # Without their edges, which are of many colours.
+    insides = {name: ndimage.binary_opening(mask & (closest == i), iterations=2) for i, name in enumerate(names)}
+    found = []
+    for name, inside in insides.items():
+        labels, count = ndimage.label(inside)
+        others = np.any([other for key, other in insides.items() if key != name], axis=0)
+        for label in range(1, count + 1):
+            core = labels == label
+            part = ndimage.binary_dilation(core, iterations=3) & mask & ~others  # grown back to its edges
+            if (area := float(part.sum())) >= LEAST:
+                found.append(Seen(name, frame[core].mean(0), float(X[part].mean()), float(Y[part].mean()), area, part))
+    return sorted(found, key=lambda seen: -seen.area)
+
+
+def shape_of(seen: Seen) -> str:
+    """The shape that covers the thing best, of its own area, moved by a pixel at the most."""
+    radius = np.sqrt(seen.area / np.pi)
+
+    def overlap(shape):
+        best = 0.0
+        for dx in (-1, 0, 1):
+            for dy in (-1, 0, 1):
+                drawn = distance_to(shape, (X - seen.x - dx) / radius, (Y - seen.y - dy) / radius) < 0
+                best = max(best, (drawn & seen.mask).sum() / (drawn | seen.mask).sum())
+        return best
+
+    return max(SHAPES, key=overlap)
+
+
+def follow(frames: np.ndarray, name: str) -> np.ndarray:
+    """Where the thing of a colour is in each frame, (T, 2), NaN where it is not seen."""
+    places = []
+    for frame in frames:
+        seen = next((s for s in things_of(frame) if s.name == name), None)
+        places.append((np.nan, np.nan) if seen is None else (seen.x, seen.y))
+    return np.array(places)
+
+
+def motion_of(places: np.ndarray) -> str:
+    """One of "left", "right", "up", "down", "still" for a path (T, 2); "lost" where it is hardly seen."""
+    places = places[~np.isnan(places[:, 0])]
+    if len(places) < 4:
+        return "lost"
+    dx, dy = places[-1] - places[0]
+    if max(abs(dx), abs(dy)) < STILL:
+        return "still"
+    if abs(dx) > abs(dy):
+        return "right" if dx > 0 else "left"
+    return "down" if dy > 0 else "up"
+
+
+def is_motion(places: np.ndarray, asked: str) -> bool:
+    """Whether a path is what was asked; a bounce goes to a side, or to one and back."""
+    if asked != "bounce":
+        return motion_of(places) == asked
+    x = places[~np.isnan(places[:, 0]), 0]
+    return len(x) > 3 and float(np.ptp(x)) > STILL and motion_of(places) in ("left", "right", "still")
