@@ -1,0 +1,169 @@
+"""What the demo really does, seen in its frames; beside it what it does without memory, or without being told.
+
+Everything is measured on decoded frames, by the same analysis as on drawn films of the same prompts (the control).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Recipe, Segment, sample_chunks
+from helios_core.config import CHUNK_FRAMES
+from helios_core.denoise import ModelDenoiser
+
+from .measure import follow, ground_of, is_motion, shape_of, things_of
+from .world import COLOURS, GROUNDS, HEIGHT, SHAPES, WIDTH, Scene, Thing, caption, make_film, random_scene
+
+WATCHED = slice(0, CHUNK_FRAMES, 4)  # frames of a chunk that are looked at
+
+
+@dataclass
+class Demo:
+    """A transformer with the two functions around it, sampled by a recipe.
+
+    `encode_text(str) -> (1, T, C)`, `decode(latents) -> (33, H, W, 3)`, `encode(frames) -> latents` in model space.
+    """
+
+    model: torch.nn.Module
+    encode_text: Callable[[str], Tensor]
+    decode: Callable[[Tensor], Tensor]
+    encode: Callable[[Tensor], Tensor]
+    recipe: Recipe
+    forgets: bool = False  # baseline: every chunk sees an empty history
+    deaf: bool = False  # baseline: every prompt is the empty one
+
+    def film(self, prompts: list[tuple[int, int, str]], chunks: int, seed: int, memory=None) -> list[np.ndarray]:
+        """Chunks of frames (33, H, W, 3); `prompts` are (start, blend, text)."""
+        segments = tuple(Segment(k, self.encode_text("" if self.deaf else text), blend=b) for k, b, text in prompts)
+        negative = self.encode_text("") if self.recipe.cfg > 1 else None
+        denoise, made = ModelDenoiser(self.model, self.recipe, negative), []
+        memory = memory or HistoryMemory.empty(WIDTH, HEIGHT)
+        with torch.inference_mode():
+            for _ in range(chunks):
+                if self.forgets:
+                    memory = replace(memory, frames=torch.zeros_like(memory.frames), anchor=None)
+                for record in sample_chunks(
+                    denoise, memory, PromptSchedule(segments), self.recipe, chunks=1, seed=seed
+                ):
+                    if isinstance(record, Chunk):
+                        made.append(self.decode(record.latents).float().numpy())
+                        memory = record.memory
+        return made
+
+
+@dataclass
+class Score:
+    """Shares of what was looked at."""
+
+    ground: list
+    colour: list
+    shape: list
+    motion: list
+
+    def add(self, frames: np.ndarray, scene: Scene) -> None:
+        middle = frames[len(frames) // 2]
+        self.ground.append(ground_of(middle)[0] == scene.ground)
+        seen = things_of(middle)
+        asked = {thing.colour for thing in scene.things}
+        self.colour.append({s.name for s in seen[: len(asked)]} == asked)
+        for thing in scene.things:
+            shapes = [s for f in frames[4::12] for s in things_of(f) if s.name == thing.colour]
+            votes = [shape_of(s) for s in shapes]
+            self.shape.append(bool(votes) and max(set(votes), key=votes.count) == thing.shape)
+            self.motion.append(is_motion(follow(frames[WATCHED], thing.colour), thing.motion))
+
+    def shares(self) -> dict[str, float]:
+        return {name: float(np.mean(values)) for name, values in vars(self).items() if values}
+
+
+def prompts(demo: Demo, count: int, seed: int = 0) -> tuple[dict, dict]:
+    """One chunk of `count` scenes that were kept from training: (shares seen, the same of drawn films)."""
+    rng, seen, control = np.random.default_rng(seed), Score([], [], [], []), Score([], [], [], [])
+    for number in range(count):
+        scene = random_scene(rng, held_out=True)
+        seen.add(demo.film([(0, 0, caption(scene, rng))], 1, seed=number)[0], scene)
+        control.add(make_film([scene], [1.0], rng), scene)
+    return seen.shares(), control.shares()
+
+
+def cuts(demo: Demo, count: int, seed: int = 1) -> dict[str, float]:
+    """Two chunks of one scene, then another: what the third chunk shows of it."""
+    rng, seen = np.random.default_rng(seed), Score([], [], [], [])
+    for number in range(count):
+        a, b = other_scenes(rng)
+        film = demo.film([(0, 0, caption(a, rng)), (2, 0, caption(b, rng))], 3, seed=number)
+        seen.add(film[2], b)
+    return seen.shares()
+
+
+def other_scenes(rng) -> tuple[Scene, Scene]:
+    """Two scenes of one thing each that differ in ground and colour."""
+    while True:
+        a, b = (random_scene(rng, held_out=True) for _ in range(2))
+        a, b = (replace(scene, things=scene.things[:1]) for scene in (a, b))
+        if a.ground != b.ground and a.things[0].colour != b.things[0].colour:
+            return a, b
+
+
+def blends(demo: Demo, count: int, seed: int = 2) -> list[float]:
+    """How far the ground's colour has come, on the straight line from the old to the new, in chunks 1 to 4 of films
+    whose prompt blends over chunks 2 to 4: means over the films."""
+    rng, ways = np.random.default_rng(seed), []
+    for number in range(count):
+        a, b = other_scenes(rng)
+        film = demo.film([(0, 0, caption(a, rng)), (2, 3, caption(b, rng))], 5, seed=number)
+        old, new = (np.array(GROUNDS[scene.ground]) for scene in (a, b))
+        colours = [np.median(ground_of(chunk[16])[1], axis=(0, 1)) for chunk in film[1:]]
+        ways.append([float((colour - old) @ (new - old) / ((new - old) @ (new - old))) for colour in colours])
+    return np.mean(ways, axis=0).round(3).tolist()
+
+
+def pictures(demo: Demo, count: int, seed: int = 3) -> dict[str, float]:
+    """Films that begin with a picture: PSNR of frame 0 in dB, and whether chunk 5 still has its colours."""
+    rng, psnr, kept = np.random.default_rng(seed), [], []
+    for number in range(count):
+        scene = random_scene(rng, held_out=True)
+        picture = torch.from_numpy(make_film([scene], [1.0], rng)[:1])
+        still = demo.encode(picture.expand(CHUNK_FRAMES, -1, -1, -1))[:, :, -1:]
+        memory = HistoryMemory.from_image(demo.encode(picture), still, seed=number)
+        film = demo.film([(0, 0, caption(scene, rng))], 6, seed=number, memory=memory)
+        error = float(np.square(film[0][0] - picture[0].numpy()).mean())
+        psnr.append(-10 * np.log10(error))
+        score = Score([], [], [], [])
+        score.add(film[5], scene)
+        kept.append(score.ground[0] and score.colour[0])
+    return {"psnr": float(np.mean(psnr)), "colours of chunk 5": float(np.mean(kept))}
+
+
+def videos(demo: Demo, count: int, seed: int = 4) -> dict[str, float]:
+    """Films that go on from a video: whether it still moves as it did, and how far from where it would be, in pixels."""
+    rng, moves, errors = np.random.default_rng(seed), [], []
+    for number in range(count):
+        colour, shape = str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES))
+        motion = str(rng.choice(["left", "right", "up", "down"]))
+        scene = Scene(str(rng.choice(list(GROUNDS))), (Thing(shape, colour, "small", motion),))
+        drawn = make_film([scene] * 2, [1.0] * 2, rng)
+        given, wanted = torch.from_numpy(drawn[:CHUNK_FRAMES]), drawn[CHUNK_FRAMES:]
+        memory = HistoryMemory.from_video(demo.encode(given[:1]), demo.encode(given), seed=number)
+        made = demo.film([(0, 0, caption(scene, rng))], 1, seed=number, memory=memory)[0]
+        path, want = follow(made[WATCHED], colour), follow(wanted[WATCHED], colour)
+        moves.append(is_motion(path, motion) or is_motion(want, "still"))
+        errors.append(float(np.nanmedian(np.hypot(*(path - want).T))))
+    return {"goes on": float(np.mean(moves)), "pixels off": float(np.nanmedian(errors))}
+
+
+def minute(demo: Demo, seed: int = 5, chunks: int = 44) -> dict[str, float]:
+    """A long film of one prompt: how far the thing's colour drifts from chunk 1's, in shares of the range, and in how
+    many chunks the thing is there."""
+    scene = Scene("navy", (Thing("star", "yellow", "medium", "bounce"),))
+    film = demo.film([(0, 0, "A yellow star bounces from side to side on a navy background.")], chunks, seed=seed)
+    seen = [next((s for s in things_of(chunk[16]) if s.name == scene.things[0].colour), None) for chunk in film]
+    colours = [s.colour for s in seen if s is not None]
+    drift = max((float(np.abs(c - colours[0]).max()) for c in colours), default=1.0)
+    return {"colour drift": drift, "chunks with the thing": float(np.mean([s is not None for s in seen]))}
+
+
+RECIPE_OF = {"distilled": RECIPES["distilled"], "base": RECIPES["base"]}
