@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Recipe, Segment, sample_chunks
+from helios_core import Chunk, HistoryMemory, PromptSchedule, Recipe, Segment, sample_chunks
 from helios_core.config import CHUNK_FRAMES
 from helios_core.denoise import ModelDenoiser
 
@@ -39,15 +39,13 @@ class Demo:
         """Chunks of frames (33, H, W, 3); `prompts` are (start, blend, text)."""
         segments = tuple(Segment(k, self.encode_text("" if self.deaf else text), blend=b) for k, b, text in prompts)
         negative = self.encode_text("") if self.recipe.cfg > 1 else None
-        denoise, made = ModelDenoiser(self.model, self.recipe, negative), []
+        denoise, schedule, made = ModelDenoiser(self.model, self.recipe, negative), PromptSchedule(segments), []
         memory = memory or HistoryMemory.empty(WIDTH, HEIGHT)
         with torch.inference_mode():
             for _ in range(chunks):
                 if self.forgets:
                     memory = replace(memory, frames=torch.zeros_like(memory.frames), anchor=None)
-                for record in sample_chunks(
-                    denoise, memory, PromptSchedule(segments), self.recipe, chunks=1, seed=seed
-                ):
+                for record in sample_chunks(denoise, memory, schedule, self.recipe, chunks=1, seed=seed):
                     if isinstance(record, Chunk):
                         made.append(self.decode(record.latents).float().numpy())
                         memory = record.memory
@@ -139,7 +137,7 @@ def pictures(demo: Demo, count: int, seed: int = 3) -> dict[str, float]:
 
 
 def videos(demo: Demo, count: int, seed: int = 4) -> dict[str, float]:
-    """Films that go on from a video: whether it still moves as it did, and how far from where it would be, in pixels."""
+    """Films that go on from a video: whether it still moves as it did, and how many pixels from where it would be."""
     rng, moves, errors = np.random.default_rng(seed), [], []
     for number in range(count):
         colour, shape = str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES))
@@ -164,6 +162,3 @@ def minute(demo: Demo, seed: int = 5, chunks: int = 44) -> dict[str, float]:
     colours = [s.colour for s in seen if s is not None]
     drift = max((float(np.abs(c - colours[0]).max()) for c in colours), default=1.0)
     return {"colour drift": drift, "chunks with the thing": float(np.mean([s is not None for s in seen]))}
-
-
-RECIPE_OF = {"distilled": RECIPES["distilled"], "base": RECIPES["base"]}

@@ -162,6 +162,20 @@ def test_codecs(model):
     assert torch.allclose(first, latents[:, :, :1], atol=1e-4) and last.shape == first.shape
 
 
+def test_a_text_encoder_in_scaled_fp8(model, tmp_path):
+    """As ComfyUI packs the real one: each matrix has a scale of its own."""
+    from safetensors.torch import load_file, save_file
+
+    path, tensors = tmp_path / "t.safetensors", load_file(model / "text_encoder.safetensors")
+    for key in [key for key in tensors if ".layer.1.DenseReluDense" in key]:
+        scale = tensors[key].float().abs().max() / 448
+        tensors[key] = (tensors[key].float() / scale).to(torch.float8_e4m3fn)
+        tensors[key.removesuffix("weight") + "scale_weight"] = scale
+    save_file(tensors | {"scaled_fp8": torch.zeros(0, dtype=torch.float8_e4m3fn)}, path, {"tokens": "64"})
+    small, whole = (TextEncoder(p)("A red star.") for p in (path, model / "text_encoder.safetensors"))
+    assert 0 < (small - whole).norm() / whole.norm() < 0.1
+
+
 def test_exported_latents_are_wans():
     """Moving the latents to Wan's mean and std changes neither what is encoded, in model space, nor what is decoded."""
     from training.export import as_wan_latents
