@@ -7,6 +7,7 @@ learned: the decoder forgives what a sampler gets slightly wrong.
 import math
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,19 @@ from .world import HEIGHT, WIDTH, changed, draw, plan_film, random_scene
 
 WIDTH_OF_VAE = 8
 NOISE = 0.1
-CROP, CLIP = 64, 9  # pixels, frames
+CROP = 64  # pixels
+
+
+class Phase(NamedTuple):
+    """Steps of training on so many crops of so many frames."""
+
+    steps: int
+    batch: int
+    frames: int
+
+
+# Pictures are cheap to learn colours and shapes from; without whole chunks in the end colours drift in later frames.
+PHASES = Phase(3000, 16, 1), Phase(5000, 4, 9), Phase(900, 2, CHUNK_FRAMES)
 
 
 def make_vae(width: int = WIDTH_OF_VAE) -> AutoencoderKLWan:
@@ -71,7 +84,7 @@ def things(video: Tensor) -> Tensor:
     return ((video - video[..., :1]).abs().amax(1, keepdim=True) > 0.1).float()
 
 
-def crops(rng: np.random.Generator, batch: int, size: int = CROP, frames: int = CLIP) -> tuple[Tensor, Tensor]:
+def crops(rng: np.random.Generator, batch: int, size: int = CROP, *, frames: int) -> tuple[Tensor, Tensor]:
     """Small pieces of films, mostly around a thing: (B, 3, frames, size, size) and their `things`."""
     videos, masks = [], []
     while len(videos) < batch:
@@ -93,9 +106,17 @@ def crops(rng: np.random.Generator, batch: int, size: int = CROP, frames: int = 
     return torch.cat(videos[:batch]), torch.cat(masks[:batch])
 
 
-def train(path: Path, pictures=3000, clips=5000, rate=3e-3, device="cpu", log=print) -> AutoencoderKLWan:
-    """Train on pictures first, then on clips; goes on with what `path` holds, and leaves the state there."""
-    steps = pictures + clips
+def rate_at(step: int, ends: np.ndarray) -> float:
+    """Share of the highest rate: a cosine over the first phases, and a small one that falls to 0 over the last."""
+    if step >= ends[-2]:
+        return 0.2 * (ends[-1] - step) / (ends[-1] - ends[-2])
+    return min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / ends[-2]))
+
+
+def train(path: Path, rate=3e-3, device="cpu", log=print) -> AutoencoderKLWan:
+    """Train through the phases; goes on with what `path` holds, and leaves the state there."""
+    ends = np.cumsum([phase.steps for phase in PHASES])
+    steps = int(ends[-1])
     torch.manual_seed(0)
     vae = make_vae().to(device)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=1e-4)
@@ -108,9 +129,9 @@ def train(path: Path, pictures=3000, clips=5000, rate=3e-3, device="cpu", log=pr
     rng, begun, seen = np.random.default_rng(done), time.time(), []
     for step in range(done, steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        batch, frames = (16, 1) if step < pictures else (4, CLIP)
-        video, mask = (x.to(device) for x in crops(rng, batch, frames=frames))
+            group["lr"] = rate * rate_at(step, ends)
+        phase = PHASES[int(np.searchsorted(ends, step, side="right"))]
+        video, mask = (x.to(device) for x in crops(rng, phase.batch, frames=phase.frames))
         latents = encode(vae, video)
         out = decode(vae, latents + NOISE * torch.randn_like(latents))
         error = (1 + 3 * mask) * ((out - video).abs() + 2 * (out - video).square())
