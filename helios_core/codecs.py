@@ -37,16 +37,22 @@ class TextEncoder:
 
 
 class VideoCodec:
-    """Frames to latents in model space and back, a window of 33 frames at a time."""
+    """Frames to latents in model space and back, a window of 33 frames at a time.
 
-    def __init__(self, path: str | Path, device="cpu", dtype=torch.float32):
+    `dtype` of None is float32, but bfloat16 on a CPU that computes in it: ten times as fast there.
+    """
+
+    def __init__(self, path: str | Path, device="cpu", dtype: torch.dtype | None = None):
         from diffusers import AutoencoderKLWan
 
+        on_cpu = torch.device(device).type == "cpu"
+        if dtype is None:
+            dtype = torch.bfloat16 if on_cpu and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
         path = Path(path)
         self.vae = AutoencoderKLWan.from_pretrained(path) if path.is_dir() else _vae_file(path)
         # torch's own to(): diffusers' warns of a cast that is meant.
         self.vae = torch.nn.Module.to(self.vae, device=device, dtype=dtype).eval().requires_grad_(False)
-        if torch.device(device).type == "cpu":  # several times as fast there
+        if on_cpu:
             for module in self.vae.modules():
                 if isinstance(module, torch.nn.Conv3d):
                     module.to(memory_format=torch.channels_last_3d)

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from helios_core.codecs import VideoCodec
 from helios_core.config import CHUNK_FRAMES
 
-from .vae import encode, things, to_video
+from .vae import things, to_video
 from .world import Scene, Thing, changed, make_film, random_scene
 
 CHUNKS = 4  # of a film: the last has a full history behind it
@@ -32,35 +33,32 @@ def random_story(rng: np.random.Generator) -> tuple[list[Scene], list[float]]:
     return scenes, blends
 
 
-def make_shard(vae, seed: int) -> tuple[dict[str, Tensor], list]:
-    """latents (N, 4, 16, 9, 16, 24) float16 as the VAE's, `cover` (N, 4, 9, 16, 24) the share of each latent's pixels
+def make_shard(codec: VideoCodec, seed: int) -> tuple[dict[str, Tensor], list]:
+    """latents (N, 4, 16, 9, 16, 24) float16 in model space, `cover` (N, 4, 9, 16, 24) the share of each latent's pixels
     that a thing covers, `still` (N, 16, 1, 16, 24) the last latent of a clip that repeats the first frame, and the
     stories."""
     rng, latents, cover, still, stories = np.random.default_rng(seed), [], [], [], []
     for _ in range(SHARD):
         scenes, blends = random_story(rng)
-        video = to_video(make_film(scenes, blends, rng))
-        windows = torch.cat(video.split(CHUNK_FRAMES, dim=2))
-        repeated = windows[:1, :, :1].expand(-1, -1, CHUNK_FRAMES, -1, -1)
-        with torch.inference_mode():
-            *chunks, picture = (encode(vae, window[None])[0] for window in (*windows, repeated[0]))
-        latents.append(torch.stack(chunks).half())
-        still.append(picture[:, -1:].half())
-        mask = things(windows)
+        film = make_film(scenes, blends, rng)
+        windows = torch.from_numpy(film).split(CHUNK_FRAMES)
+        latents.append(torch.cat([codec.encode(window) for window in windows]).half())
+        still.append(codec.encode_image(windows[0][:1])[1][0].half())
+        mask = things(torch.cat(to_video(film).split(CHUNK_FRAMES, dim=2)))
         mask = torch.cat([mask[:, :, :1].expand(-1, -1, 4, -1, -1), mask[:, :, 1:]], dim=2)
         cover.append(F.avg_pool3d(mask, (4, 8, 8))[:, 0].half())
         stories.append({"scenes": [asdict(scene) for scene in scenes], "blends": blends})
     return {"latents": torch.stack(latents), "cover": torch.stack(cover), "still": torch.stack(still)}, stories
 
 
-def make(vae, folder: Path, films: int, first: int = 0, every: int = 1, log=print) -> None:
+def make(codec: VideoCodec, folder: Path, films: int, first: int = 0, every: int = 1, log=print) -> None:
     """Encode `films` films into `folder`, those of the shards first, first + every, ...; what is there stays."""
     folder.mkdir(parents=True, exist_ok=True)
     shards, begun = range(first, math.ceil(films / SHARD), every), time.time()
     for done, number in enumerate(shards, 1):
         path = folder / f"{number:05d}.safetensors"
         if not path.exists():
-            tensors, stories = make_shard(vae, seed=1_000_000 + number)
+            tensors, stories = make_shard(codec, seed=1_000_000 + number)
             save_file(tensors, path.with_suffix(".half"), {"stories": json.dumps(stories)})
             path.with_suffix(".half").rename(path)
             log(f"data {done}/{len(shards)} shards, {time.time() - begun:.0f} s")

@@ -4,6 +4,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, HeliosTransformer3DModel
 from safetensors.torch import save_file
@@ -12,7 +13,8 @@ from torch import Tensor
 from helios_core import HeliosTransformer
 from helios_core.checkpoint import rename_key
 
-from .vae import NOISE
+from .vae import NOISE, encode, to_video
+from .world import make_film, random_scene
 
 NAMES = {  # diffusers' names of a Wan VAE's parts, and Wan's own
     r"\.norm1\.": ".residual.0.",
@@ -58,6 +60,14 @@ def as_wan_latents(vae: AutoencoderKLWan, mean: Tensor, std: Tensor) -> None:
 
 
 def save_vae(vae: AutoencoderKLWan, path: Path) -> None:
+    """Wan's layout, its latents those of a Wan VAE; changes `vae`."""
+    rng, latents = np.random.default_rng(0), []
+    for _ in range(30):
+        scene = random_scene(rng)
+        with torch.inference_mode():
+            latents.append(encode(vae, to_video(make_film([scene], [1.0], rng)).to(vae.device)))
+    mean, std = (f(torch.cat(latents), dim=(0, 2, 3, 4)).cpu() for f in (torch.mean, torch.std))
+    as_wan_latents(vae.cpu().float(), mean, std)
     tensors = {wan_key(key): tensor.half().contiguous() for key, tensor in vae.state_dict().items()}
     save_file(tensors, path, {"format": "pt"})
 

@@ -40,8 +40,8 @@ class Batch:
 class Films:
     """Random chunks with a history, from encoded films."""
 
-    def __init__(self, tensors: dict[str, Tensor], stories: list, mean: Tensor, std: Tensor):
-        self.tensors, self.stories, self.mean, self.std = tensors, stories, mean, std
+    def __init__(self, tensors: dict[str, Tensor], stories: list):
+        self.tensors, self.stories = tensors, stories
 
     def batch(self, size: int, rng: np.random.Generator, drop_text: float = 0.1) -> Batch:
         rows = [self._sample(rng, drop_text) for _ in range(size)]
@@ -49,7 +49,7 @@ class Films:
         return Batch(*map(torch.stack, (x0, frames, anchor, cover)), before, after, torch.tensor(weight))
 
     def _latents(self, film: int, name: str = "latents") -> Tensor:
-        return (self.tensors[name][film].float() - self.mean) / self.std
+        return self.tensors[name][film].float()
 
     def _sample(self, rng, drop_text):
         film, k = int(rng.integers(len(self.stories))), int(rng.integers(CHUNKS))

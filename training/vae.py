@@ -109,7 +109,7 @@ def crops(rng: np.random.Generator, batch: int, size: int = CROP, *, frames: int
 def rate_at(step: int, ends: np.ndarray) -> float:
     """Share of the highest rate: a cosine over the first phases, and a small one that falls to 0 over the last."""
     if step >= ends[-2]:
-        return 0.2 * (ends[-1] - step) / (ends[-1] - ends[-2])
+        return 0.2 * float((ends[-1] - step) / (ends[-1] - ends[-2]))
     return min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / ends[-2]))
 
 
@@ -129,7 +129,7 @@ def train(path: Path, rate=3e-3, device="cpu", log=print) -> AutoencoderKLWan:
     rng, begun, seen = np.random.default_rng(done), time.time(), []
     for step in range(done, steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate * rate_at(step, ends)
+            group["lr"] = rate * rate_at(step, ends)  # a plain number: it is saved
         phase = PHASES[int(np.searchsorted(ends, step, side="right"))]
         video, mask = (x.to(device) for x in crops(rng, phase.batch, frames=phase.frames))
         latents = encode(vae, video)
