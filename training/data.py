@@ -48,7 +48,8 @@ def make_shard(codec: VideoCodec, seed: int) -> tuple[dict[str, Tensor], list]:
         mask = torch.cat([mask[:, :, :1].expand(-1, -1, 4, -1, -1), mask[:, :, 1:]], dim=2)
         cover.append(F.avg_pool3d(mask, (4, 8, 8))[:, 0].half())
         stories.append({"scenes": [asdict(scene) for scene in scenes], "blends": blends})
-    return {"latents": torch.stack(latents), "cover": torch.stack(cover), "still": torch.stack(still)}, stories
+    tensors = {"latents": latents, "cover": cover, "still": still}
+    return {name: torch.stack(rows).contiguous() for name, rows in tensors.items()}, stories
 
 
 def make(codec: VideoCodec, folder: Path, films: int, first: int = 0, every: int = 1, log=print) -> None:
