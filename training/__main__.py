@@ -1,7 +1,7 @@
 """Make the demo from nothing: python -m training
 
 Every stage leaves its result in training/runs and goes on with what is there: VAE, films as latents, transformer with
-text encoder. Hours on two CPU cores, minutes on a GPU.
+text encoder, few steps; then the files in demo/ and their evaluation. Hours on two CPU cores.
 """
 
 import argparse
@@ -12,9 +12,10 @@ import torch.multiprocessing as processes
 
 from helios_core.codecs import VideoCodec
 
-from . import data, transformer, vae
-from .export import save_vae
+from . import data, distill, report, transformer, vae
+from .export import save_text, save_transformer, save_vae
 from .flow import Films
+from .text import TOKENS
 
 
 def log(text: str) -> None:
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--films", type=int, default=2500, help="of four chunks each: 2500")
     parser.add_argument("--steps", type=int, default=9000, help="of the transformer's training: 9000")
+    parser.add_argument("--rounds", type=int, default=400, help="of sampling and learning for few steps: 400")
     args = parser.parse_args()
     for folder in (args.runs, args.demo):
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +44,11 @@ def main() -> None:
     workers = torch.get_num_threads() if args.device == "cpu" else 1
     processes.spawn(encode_films, (args.demo, args.runs, args.films, workers, args.device), nprocs=workers)
     films = Films(*data.load(args.runs / "films"))
-    transformer.train(films, args.runs / "transformer.pt", args.steps, args.device, log=log)
+    teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, args.device, log=log)
+    student = distill.train(films, teacher, args.runs / "distilled.pt", args.rounds, args.device, log=log).cpu()
+    save_transformer(student.transformer, args.demo / "transformer")
+    save_text(student.text, student.tokenizer.serialized_model_proto(), TOKENS, args.demo / "text_encoder.safetensors")
+    report.write(args.demo, log=log)
 
 
 if __name__ == "__main__":

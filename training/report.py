@@ -1,0 +1,128 @@
+"""demo/EVAL.md: everything of evaluate.py asked of the files that ship, in tables and pictures."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from . import evaluate
+from .evaluate import Demo, drawn
+from .pictures import sheet
+
+WAYS = {  # a recipe, and what is taken away from it
+    "Base": ("base", {}),
+    "Distilled": ("distilled", {}),
+    "Distilled, no memory": ("distilled", {"forgets": True}),
+    "Distilled, no prompt": ("distilled", {"deaf": True}),
+}
+FILMS = {"prompts": 100, "cuts": 40, "blends": 20, "pictures": 20, "videos": 40}
+OF_BASE = {"prompts": 100, "cuts": 20, "blends": 10, "pictures": 10, "videos": 20}  # 100 evaluations a chunk take long
+TEXT = """\
+# What the demo does
+
+Written by `python -m training` from the files in this folder. Everything is measured on decoded frames, by the
+same image analysis (`training/measure.py`) as on drawn films of the same prompts. The prompts are about
+combinations of ground, shape, colour and motion that were kept from training. Base takes 50 steps a chunk, with
+guidance; Distilled takes 2 steps at each of three sizes, without (4 in the first chunk). Two baselines show
+what memory and prompt do: in one every chunk sees an empty history, in the other every prompt is the empty one.
+
+## Prompts
+
+One chunk of each of {prompts} scenes of one or two things: the shares that are right.
+
+{prompts_table}
+
+![frames 0, 16 and 32 of eight films](eval/prompts.png)
+
+## Cuts
+
+Two chunks of one prompt, then one of another with another ground and colour: what the middle frame of the third
+chunk shows of it ({cuts} films, of Base {base_cuts}).
+
+{cuts_table}
+
+## Blends
+
+How far the ground has come from the old colour to the new in the middle of chunks 1 to 4, where the prompt
+blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blends} films, of Base {base_blends}).
+
+{blends_table}
+
+## Image to video
+
+Six chunks behind a drawn picture ({pictures} films, of Base {base_pictures}): PSNR of the first frame against
+it, and how often the middle frame of the sixth chunk still has its ground and colour.
+
+{pictures_table}
+
+## Video to video
+
+A chunk behind a drawn video of a small thing that moves ({videos} films, of Base {base_videos}): how often it
+goes on as it moved, and the median of the distances from where it would be.
+
+{videos_table}
+
+## A minute
+
+44 chunks of one prompt. Colour drift is the farthest that the thing's colour ever is from that of the first
+chunk, in shares of the range; what moves here moves 1.4 pixels from frame to frame.
+
+{minute_table}
+
+![the middle frame of each of the 44 chunks, Distilled](eval/minute.png)
+
+Time and memory do not grow with length. Distilled, on {threads} CPU threads:
+
+![seconds and main memory of each chunk](eval/cost.png)
+"""
+
+
+def write(folder: Path, workers: int = 2, log=print) -> None:
+    """Evaluate the demo in `folder`: its EVAL.md, and pictures in eval/."""
+    alone = evaluate.minute(Demo.load(folder, "distilled"))  # its time is measured: nothing beside it
+    jobs = [(folder, way, question) for way in WAYS for question in [*FILMS, "minute"]]
+    answers = {question: {} for question in [*FILMS, "minute"]}
+    answers["prompts"]["drawn"] = drawn(FILMS["prompts"])
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for (_, way, question), found in zip(jobs, pool.map(answer, jobs)):
+            answers[question][way] = found
+            log(f"evaluation: {question}, {way}: {numbers(found)}")
+    tables = {f"{question}_table": table(ways) for question, ways in answers.items()}
+    counts = {**FILMS, **{f"base_{question}": count for question, count in OF_BASE.items()}}
+    (folder / "EVAL.md").write_text(TEXT.format(**tables, **counts, threads=torch.get_num_threads()), encoding="utf-8")
+    draw(folder / "eval", answers["prompts"]["Distilled"]["rows"], alone)
+
+
+def answer(job: tuple[Path, str, str]) -> dict:
+    folder, way, question = job
+    torch.set_num_threads(1)
+    recipe, baseline = WAYS[way]
+    demo, count = Demo.load(folder, recipe, **baseline), (OF_BASE if way == "Base" else FILMS).get(question)
+    return getattr(evaluate, question)(demo, *([count] if count else []))
+
+
+def numbers(found: dict) -> dict[str, str]:
+    return {name: f"{value:.3g}" for name, value in found.items() if isinstance(value, float)}
+
+
+def table(ways: dict[str, dict]) -> str:
+    """Markdown: a row for each way, a column for each number."""
+    rows = {way: numbers(found) for way, found in ways.items()}
+    columns = list(next(iter(rows.values())))
+    lines = [["", *columns], ["---"] * (1 + len(columns))]
+    lines += [[way, *(found[name] for name in columns)] for way, found in rows.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def draw(folder: Path, rows: list, minute: dict) -> None:
+    folder.mkdir(exist_ok=True)
+    sheet(folder / "prompts.png", rows)
+    frames = minute["frames"]
+    sheet(folder / "minute.png", [(f"chunk {k}", frames[k : k + 11]) for k in range(0, len(frames), 11)], width=96)
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    for axes, name, unit in zip(figure.subplots(1, 2), ("seconds", "memory"), ("seconds a chunk", "main memory, MB")):
+        axes.plot(minute[name])
+        axes.set(xlabel="chunk", ylabel=unit, ylim=(0, None))
+    figure.savefig(folder / "cost.png", dpi=100)
