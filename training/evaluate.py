@@ -209,9 +209,7 @@ def minute(demo: Demo, seed: int = 5, chunks: int = 44) -> dict:
     return {**shares, "frames": frames, "seconds": seconds, "memory": memory}
 
 
-def story(demo: Demo, seed: int = 0) -> dict:
-    """The film of demo/film.txt: three frames of each chunk."""
+def story(demo: Demo, seed: int = 0) -> list[np.ndarray]:
+    """The film of demo/film.txt, as `make demo` makes it."""
     schedule = parse_schedule((Path(__file__).parents[1] / "demo/film.txt").read_text("utf-8"))
-    lines = [(segment.start, segment.blend, segment.text) for segment in schedule.segments]
-    film = demo.film(lines, 9, seed)
-    return {"rows": [(f"chunk {k}", list(chunk[::16])) for k, chunk in enumerate(film)]}
+    return demo.film([(segment.start, segment.blend, segment.text) for segment in schedule.segments], 9, seed)

@@ -22,4 +22,4 @@ def sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], width: int = 144
             small = Image.fromarray((np.clip(frame, 0, 1) * 255).round().astype(np.uint8))
             small = small.resize((width, height), Image.Resampling.LANCZOS)
             picture.paste(small, (GAP + j * (width + GAP), top + LINE))
-    picture.quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+    picture.save(path, optimize=True)

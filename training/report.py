@@ -81,7 +81,8 @@ Time and memory do not grow with length. Distilled, on {threads} CPU threads:
 
 def write(folder: Path, workers: int = 2, log=print) -> None:
     """Evaluate the demo in `folder`: its EVAL.md, and pictures in eval/."""
-    alone = evaluate.minute(Demo.load(folder, "distilled"))  # its time is measured: nothing beside it
+    demo = Demo.load(folder, "distilled")
+    alone, film = evaluate.minute(demo), evaluate.story(demo)  # its time is measured: nothing beside it
     jobs = [(folder, way, question) for way in WAYS for question in [*FILMS, "minute"]]
     answers = {question: {} for question in [*FILMS, "minute"]}
     answers["prompts"]["drawn"] = drawn(FILMS["prompts"])
@@ -92,7 +93,7 @@ def write(folder: Path, workers: int = 2, log=print) -> None:
     tables = {f"{question}_table": table(ways) for question, ways in answers.items()}
     counts = {**FILMS, **{f"base_{question}": count for question, count in OF_BASE.items()}}
     (folder / "EVAL.md").write_text(TEXT.format(**tables, **counts, threads=torch.get_num_threads()), encoding="utf-8")
-    draw(folder / "eval", answers["prompts"]["Distilled"]["rows"], alone)
+    draw(folder / "eval", answers["prompts"]["Distilled"]["rows"], alone, film)
 
 
 def answer(job: tuple[Path, str, str]) -> dict:
@@ -116,9 +117,11 @@ def table(ways: dict[str, dict]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def draw(folder: Path, rows: list, minute: dict) -> None:
+def draw(folder: Path, rows: list, minute: dict, film: list) -> None:
     folder.mkdir(exist_ok=True)
     sheet(folder / "prompts.png", rows)
+    thirds = [frame for chunk in film for frame in chunk[::16]]
+    sheet(folder / "film.png", [(f"chunks {k // 3} to {k // 3 + 2}", thirds[k : k + 9]) for k in range(0, 27, 9)], 104)
     frames = minute["frames"]
     sheet(folder / "minute.png", [(f"chunk {k}", frames[k : k + 11]) for k in range(0, len(frames), 11)], width=96)
     figure = Figure(figsize=(8, 2.6), layout="constrained")

@@ -1,0 +1,140 @@
+"""The training of the demo: its world, what is measured in it, the paths that are learned, going on after a stop."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from helios_core import HeliosTransformer, HistoryMemory, load_checkpoint
+from helios_core.noise import block_noise
+from helios_core.schedule import renoise_weights, stage_ranges
+from training import transformer
+from training.data import random_story
+from training.evaluate import Score, drawn
+from training.export import save_transformer
+from training.flow import BASE, Batch, Films, ends_of, flow_loss
+from training.measure import follow, ground_of, is_motion, shape_of, things_of
+from training.text import make_tokenizer
+from training.world import COLOURS, GROUNDS, Scene, Thing, caption, make_film, random_scene
+
+STAGES = (0, 1, 2)
+
+
+def test_captions_say_it():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        scene = random_scene(rng)
+        words = caption(scene, rng).lower().replace(",", " ").replace(".", " ").split()
+        assert scene.ground in words and all(thing.colour in words for thing in scene.things)
+        assert {word for word in words if word in COLOURS} == {thing.colour for thing in scene.things}
+        assert {word for word in words if word in GROUNDS} == {scene.ground}
+
+
+def test_held_out_scenes_are_never_trained_on():
+    rng = np.random.default_rng(0)
+    assert all(random_scene(rng, held_out=True).is_held_out() for _ in range(50))
+    for _ in range(200):
+        assert not any(scene.is_held_out() for scene in random_story(rng)[0])
+
+
+def test_what_is_drawn_is_measured():
+    """The control of every figure: drawn films are all that was asked."""
+    assert drawn(30) == dict(ground=1.0, colour=1.0, shape=1.0, motion=1.0)
+
+
+def test_what_is_not_there_is_not_measured():
+    scene = Scene("navy", (Thing("star", "yellow", "medium", "right"),))
+    frames = make_film([scene], [1.0], np.random.default_rng(0))
+    score = Score()
+    score.add(frames, Scene("black", (Thing("circle", "red", "medium", "left"),)))
+    assert score.shares() == dict(ground=0.0, colour=0.0, shape=0.0, motion=0.0)
+    ground, things = ground_of(frames[0])[0], things_of(frames[0])
+    assert (ground, len(things), things[0].name, shape_of(things[0])) == ("navy", 1, "yellow", "star")
+    path = follow(frames, "yellow")
+    assert is_motion(path, "right") and not is_motion(path, "left") and not is_motion(path, "still")
+    assert np.isnan(follow(frames, "red")).all()
+
+
+def test_a_blend_is_drawn_between():
+    a, b = (Scene(ground, (Thing("circle", "red", "medium", "still"),)) for ground in ("black", "white"))
+    film = make_film([a, b, b], [1.0, 0.5, 1.0], np.random.default_rng(0))
+    light = [float(ground_of(film[33 * k + 16])[1].mean()) for k in range(3)]
+    assert light[1] == pytest.approx((light[0] + light[2]) / 2, abs=0.02)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_stage_begins_where_sampling_begins_it(stage):
+    """A stage's end, enlarged and noised as the sampler does it, has the mean, and within blocks the covariance, of the
+    next stage's beginning."""
+    generator = torch.Generator().manual_seed(0)
+    x0 = torch.full((1, 16, 9, 64, 64), 2.0)
+    noise = torch.randn(x0.shape, generator=generator)
+    before = F.interpolate(ends_of(x0, noise, stage - 1)[1], scale_factor=(1, 2, 2), mode="nearest")
+    keep, fresh = renoise_weights(stage_ranges()[stage].start_sigma)
+    sampled = keep * before + fresh * block_noise(tuple(before.shape), generator, "cpu")
+    trained, _ = ends_of(x0, noise, stage)
+    for a, b in zip(moments(sampled), moments(trained)):
+        assert a == pytest.approx(b, abs=0.02)
+
+
+def moments(x: torch.Tensor) -> tuple[float, float, float]:
+    """Mean, variance, and covariance of neighbours in a block of two by two."""
+    left, right = x[..., ::2], x[..., 1::2]
+    return x.mean().item(), x.var().item(), ((left - left.mean()) * (right - right.mean())).mean().item()
+
+
+@pytest.mark.parametrize("stage", [BASE, *STAGES])
+def test_the_flow_leads_from_the_beginning_to_the_end(stage):
+    """A network that knows both ends has no loss, and one step of it over the whole path arrives."""
+    torch.manual_seed(0)
+    batch = films().batch(2, np.random.default_rng(0))
+    ends = ends_of(batch.x0, torch.randn_like(batch.x0), stage)
+    assert flow_loss(lambda x, t: ends[0] - ends[1], batch, stage, ends).item() == 0
+    assert flow_loss(lambda x, t: torch.zeros_like(x), batch, stage, ends).item() > 0.01
+    if stage in (BASE, 2):
+        torch.testing.assert_close(ends[1], batch.x0)
+
+
+def films(count: int = 3) -> Films:
+    """Encoded films of noise."""
+    generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    tensors = {
+        "latents": torch.randn(count, 4, 16, 9, 16, 24, generator=generator).half(),
+        "still": torch.randn(count, 16, 1, 16, 24, generator=generator).half(),
+        "cover": torch.rand(count, 4, 9, 16, 24, generator=generator).half(),
+    }
+    stories = [dict(zip(("scenes", "blends"), random_story(rng))) for _ in range(count)]
+    return Films(tensors, stories)
+
+
+def test_histories():
+    """Memory of the shapes that sampling has, never of the chunk's own future; empty ones, too."""
+    rng, empty = np.random.default_rng(0), HistoryMemory.empty(192, 128)
+    begun = 0
+    for _ in range(40):
+        batch: Batch = films().batch(1, rng)
+        assert batch.frames.shape == empty.frames.shape and batch.anchor.shape == (1, 16, 1, 16, 24)
+        if not batch.frames.any():
+            begun += 1
+            assert not batch.anchor.any() and batch.weight.item() == 1  # nothing is blended into a beginning
+    assert 0 < begun < 20
+
+
+def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    """Steps and the optimizers' too are counted on; the files hold what was learned."""
+    monkeypatch.setattr(transformer, "SIZES", {BASE: 1, 0: 1})
+    monkeypatch.setattr(transformer, "make_tokenizer", lambda: make_tokenizer(500))
+    path, told = tmp_path / "transformer.pt", []
+    transformer.train(films(), path, 2, log=told.append)
+    first = torch.load(path)
+    learned = transformer.train(films(), path, 4, log=told.append)
+    second = torch.load(path)
+    for state, steps in ((first, 2), (second, 4)):
+        assert state["step"] == steps and state["optimizers"][1]["state"][0]["step"] == steps
+    key = "transformer.blocks.0.self_attn.q.weight"
+    assert not torch.equal(first["student"][key], second["student"][key])
+
+    save_transformer(learned.transformer, tmp_path / "demo" / "transformer")
+    read = HeliosTransformer.from_checkpoint(load_checkpoint(tmp_path / "demo"), "cpu", torch.float32)
+    for key, tensor in learned.transformer.state_dict().items():
+        torch.testing.assert_close(read.state_dict()[key], tensor, rtol=0.01, atol=1e-6)
