@@ -44,7 +44,7 @@ def main() -> None:
     workers = torch.get_num_threads() if args.device == "cpu" else 1
     processes.spawn(encode_films, (args.demo, args.runs, args.films, workers, args.device), nprocs=workers)
     films = Films(*data.load(args.runs / "films"))
-    teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, args.device, log=log)
+    teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, args.device, compiled=True, log=log)
     student = distill.train(films, teacher, args.runs / "distilled.pt", args.rounds, args.device, log=log).cpu()
     save_transformer(student.transformer, args.demo / "transformer")
     save_text(student.text, student.tokenizer.serialized_model_proto(), TOKENS, args.demo / "text_encoder.safetensors")

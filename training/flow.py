@@ -18,10 +18,12 @@ from .data import CHUNKS
 from .world import caption
 
 BASE = -1  # the "stage" of training at full size
+BEGINNINGS, PICTURES = 0.6, 0.2  # first chunks: what is said is learned there, the rest can be seen; with a picture
 CORRUPTION = 1 / 3  # the most noise on a remembered frame ...
 CLEAN = 0.1  # ... and how often there is none (both as in the reference's training configs)
 GIVEN = (0.111, 0.135)  # noise on an image that a film begins with, as in the pipelines
-COVERED = 4.0  # how much more a latent counts where a thing is
+SHIFT = 3.0  # of noise levels at full size towards noise
+COVERED = 6.0  # how much more a clean latent counts where a thing is
 
 
 @dataclass
@@ -52,10 +54,11 @@ class Films:
         return self.tensors[name][film].float()
 
     def _sample(self, rng, drop_text):
-        film, k = int(rng.integers(len(self.stories))), int(rng.integers(CHUNKS))
+        film = int(rng.integers(len(self.stories)))
+        k = 0 if rng.random() < BEGINNINGS else int(rng.integers(1, CHUNKS))
         story, chunks = self.stories[film], self._latents(film)  # (4, 16, 9, h, w)
         past, anchor = chunks[:k].movedim(0, 1).flatten(1, 2)[:, -HISTORY_LATENTS:], chunks[0][:, :1]
-        if k == 0 and rng.random() < 0.35:  # begins with a picture
+        if k == 0 and rng.random() < PICTURES:
             past, anchor = given(self._latents(film, "still"), rng), given(anchor, rng)
         elif k == 0:
             past, anchor = chunks[0][:, :0], torch.zeros_like(anchor)
@@ -103,19 +106,25 @@ def ends_of(x0: Tensor, noise: Tensor, stage: int) -> tuple[Tensor, Tensor]:
     A later stage begins with what the one before ended with, enlarged and noised anew (arXiv 2410.05954, eq. 10-15):
     the mean of that is the enlarged chunk of half the size, the noise is white again.
     """
+    start, end = noise_levels(stage)
     if stage == BASE:
         return noise, x0
     x = halved(x0, STAGES - 1 - stage)
     noise = halved(noise, STAGES - 1 - stage) * 2 ** (STAGES - 1 - stage)
-    ranges = stage_ranges()
-    end = ranges[stage + 1].start_sigma if stage + 1 < STAGES else 0.0
-    if stage == 0:
-        start, enlarged = ranges[0].start_sigma, x
-    else:
-        keep, _ = renoise_weights(ranges[stage].start_sigma)
-        start = 1 - keep * (1 - ranges[stage].start_sigma)
-        enlarged = F.interpolate(halved(x, 1), scale_factor=(1, 2, 2), mode="nearest")
+    enlarged = F.interpolate(halved(x, 1), scale_factor=(1, 2, 2), mode="nearest") if stage else x
     return (1 - start) * enlarged + start * noise, (1 - end) * x + end * noise
+
+
+def noise_levels(stage: int) -> tuple[float, float]:
+    """The share of noise at the beginning and at the end of a stage."""
+    if stage == BASE:
+        return 1.0, 0.0
+    ranges = stage_ranges()
+    start = ranges[stage].start_sigma
+    if stage:
+        keep, _ = renoise_weights(start)
+        start = 1 - keep * (1 - start)
+    return start, ranges[stage + 1].start_sigma if stage + 1 < STAGES else 0.0
 
 
 def timesteps_of(sigma: Tensor, stage: int) -> Tensor:
@@ -131,14 +140,15 @@ def flow_loss(predict, batch: Batch, stage: int, ends: tuple[Tensor, Tensor] | N
 
     `predict(x, timesteps)` is the network with this batch's history and text.
     """
-    size = len(batch.x0)
     start, end = ends or ends_of(batch.x0, torch.randn_like(batch.x0), stage)
-    if stage == BASE:  # the middle of the path is the hardest, and where it matters is nearer to noise
-        sigma = torch.sigmoid(torch.randn(size) + 0.3)
-    else:
-        sigma = torch.rand(size)
+    sigma = torch.rand(len(batch.x0))
+    if stage == BASE:  # where things are is decided while there is hardly more than noise
+        sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
     sigma = sigma.clamp(0.001, 0.999).to(start.device)
     s = sigma.view(-1, 1, 1, 1, 1)
     error = (predict(s * start + (1 - s) * end, timesteps_of(sigma, stage)) - (start - end)).square()
-    weight = 1 + COVERED * halved(batch.cover, 0 if stage == BASE else STAGES - 1 - stage)
-    return (weight * error).mean() / weight.mean()
+    # Only where noise hides little: elsewhere a weight that knows where things are would make more and larger ones.
+    first, last = noise_levels(stage)
+    clear = (1 - s * first - (1 - s) * last).square()
+    weight = 1 + COVERED * clear * halved(batch.cover, 0 if stage == BASE else STAGES - 1 - stage)
+    return (weight * error).mean()

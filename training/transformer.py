@@ -24,8 +24,8 @@ CONFIG = HeliosConfig(
     freq_dim=128,
     text_dim=WIDTH,
 )
-# Chunks of a step at full size and at each stage: about as many tokens each.
-SIZES = {BASE: 3, 0: 12, 1: 6, 2: 3}
+# Chunks of a step at full size and at each stage.
+SIZES = {BASE: 3, 0: 8, 1: 5, 2: 3}
 
 
 class Student(nn.Module):
@@ -81,8 +81,11 @@ def optimizers(student: Student) -> list[tuple[torch.optim.Optimizer, float]]:
     return [(muon, 2e-3), (torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0), 2e-3)]
 
 
-def train(films: Films, path: Path, steps: int, device="cpu", log=print) -> Student:
-    """Train, or go on with what `path` holds; leaves the averaged weights there too. Returns these."""
+def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, log=print) -> Student:
+    """Train, or go on with what `path` holds; leaves the averaged weights there too. Returns these.
+
+    Compiled, a step takes two thirds of the time on a CPU, and the first one two minutes more.
+    """
     torch.manual_seed(0)
     student = Student(make_tokenizer()).to(device)
     average, done, pairs = copy.deepcopy(student), 0, optimizers(student)
@@ -93,6 +96,8 @@ def train(films: Films, path: Path, steps: int, device="cpu", log=print) -> Stud
         for (optimizer, _), saved in zip(pairs, state["optimizers"]):
             optimizer.load_state_dict(saved)
         done = state["step"]
+    for block in student.transformer.blocks if compiled else ():
+        block.compile(dynamic=False)
     rng, begun, seen = np.random.default_rng(done), time.time(), {stage: [] for stage in SIZES}
     torch.manual_seed(done)
     for step in range(done, steps):
