@@ -78,7 +78,7 @@ def optimizers(student: Student) -> list[tuple[torch.optim.Optimizer, float]]:
     inside = {id(p) for p in blocks}
     others = [p for p in student.parameters() if id(p) not in inside]
     muon = torch.optim.Muon(blocks, lr=1e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    return [(muon, 2e-3), (torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0), 2e-3)]
+    return [(muon, 1.6e-2), (torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0), 2e-3)]
 
 
 def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, log=print) -> Student:
