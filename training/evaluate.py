@@ -37,15 +37,11 @@ WATCHED = slice(0, CHUNK_FRAMES, 4)  # frames of a chunk that are looked at
 
 @dataclass
 class Demo:
-    """A transformer with the two functions around it, sampled by a recipe.
-
-    `encode_text(str) -> (1, T, C)`, `decode(latents) -> (33, H, W, 3)`, `encode(frames) -> latents` in model space.
-    """
+    """A transformer with what is around it, sampled by a recipe; `encode_text(str) -> (1, T, C)`."""
 
     model: torch.nn.Module
     encode_text: Callable[[str], Tensor]
-    decode: Callable[[Tensor], Tensor]
-    encode: Callable[[Tensor], Tensor]
+    codec: VideoCodec
     recipe: Recipe
     forgets: bool = False  # baseline: every chunk sees an empty history
     deaf: bool = False  # baseline: every prompt is the empty one
@@ -55,7 +51,7 @@ class Demo:
         """The files that ship."""
         model = HeliosTransformer.from_checkpoint(load_checkpoint(folder), "cpu", torch.float32)
         text, codec = TextEncoder(folder / "text_encoder.safetensors"), VideoCodec(folder / "vae.safetensors")
-        return cls(model, text, codec.decode, codec.encode, RECIPES[variant], **baseline)
+        return cls(model, text, codec, RECIPES[variant], **baseline)
 
     def film(self, *args, **kwargs) -> list[np.ndarray]:
         return list(self.chunks(*args, **kwargs))
@@ -72,7 +68,7 @@ class Demo:
                 memory = replace(memory, frames=torch.zeros_like(memory.frames), anchor=None)
             for record in sample_chunks(denoise, memory, schedule, self.recipe, chunks=1, seed=seed):
                 if isinstance(record, Chunk):
-                    yield self.decode(record.latents).float().numpy()
+                    yield self.codec.decode(record.latents).numpy()
                     memory = record.memory
 
 
@@ -161,8 +157,7 @@ def pictures(demo: Demo, count: int, seed: int = 3) -> dict[str, float]:
     for number in range(count):
         scene = random_scene(rng, held_out=True)
         picture = torch.from_numpy(make_film([scene], [1.0], rng)[:1])
-        still = demo.encode(picture.expand(CHUNK_FRAMES, -1, -1, -1))[:, :, -1:]
-        memory = HistoryMemory.from_image(demo.encode(picture), still, seed=number)
+        memory = HistoryMemory.from_image(*demo.codec.encode_image(picture), seed=number)
         film = demo.film([(0, 0, caption(scene, rng))], 6, seed=number, memory=memory)
         error = float(np.square(film[0][0] - picture[0].numpy()).mean())
         psnr.append(-10 * np.log10(error))
@@ -181,7 +176,7 @@ def videos(demo: Demo, count: int, seed: int = 4) -> dict[str, float]:
         scene = Scene(str(rng.choice(list(GROUNDS))), (Thing(shape, colour, "small", motion),))
         drawn = make_film([scene] * 2, [1.0] * 2, rng)
         given, wanted = torch.from_numpy(drawn[:CHUNK_FRAMES]), drawn[CHUNK_FRAMES:]
-        memory = HistoryMemory.from_video(demo.encode(given[:1]), demo.encode(given), seed=number)
+        memory = HistoryMemory.from_video(demo.codec.encode(given[:1]), demo.codec.encode(given), seed=number)
         made = demo.film([(0, 0, caption(scene, rng))], 1, seed=number, memory=memory)[0]
         path, want = follow(made[WATCHED], colour), follow(wanted[WATCHED], colour)
         moves.append(is_motion(path, motion) or is_motion(want, "still"))

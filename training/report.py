@@ -83,9 +83,9 @@ def write(folder: Path, workers: int = 2, log=print) -> None:
     """Evaluate the demo in `folder`: its EVAL.md, and pictures in eval/."""
     demo = Demo.load(folder, "distilled")
     alone, film = evaluate.minute(demo), evaluate.story(demo)  # its time is measured: nothing beside it
-    jobs = [(folder, way, question) for way in WAYS for question in [*FILMS, "minute"]]
     answers = {question: {} for question in [*FILMS, "minute"]}
-    answers["prompts"]["drawn"] = drawn(FILMS["prompts"])
+    answers["prompts"]["drawn"], answers["minute"]["Distilled"] = drawn(FILMS["prompts"]), alone
+    jobs = [(folder, way, question) for way in WAYS for question in answers if way not in answers[question]]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for (_, way, question), found in zip(jobs, pool.map(answer, jobs)):
             answers[question][way] = found
