@@ -5,6 +5,7 @@ text encoder, few steps; then the files in demo/ and their evaluation. Hours on 
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import torch
@@ -22,10 +23,12 @@ def log(text: str) -> None:
     print(text, flush=True)
 
 
-def encode_films(number: int, demo: Path, runs: Path, films: int, workers: int, device: str) -> None:
+def encode(number: int, demo: Path, runs: Path, films: int, clips: int, workers: int, device: str) -> None:
     torch.set_num_threads(1)
     codec = VideoCodec(demo / "vae.safetensors", device, torch.bfloat16)
-    data.make(codec, runs / "films", films, first=number, every=workers, log=log)
+    for name, count, chunks in (("films", films, data.CHUNKS), ("clips", clips, 1)):
+        shards = range(number, math.ceil(count * chunks / data.SHARD), workers)
+        data.make(codec, runs / name, shards, chunks, log=log)
 
 
 def main() -> None:
@@ -33,8 +36,9 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path(__file__).parent / "runs")
     parser.add_argument("--demo", type=Path, default=Path(__file__).parents[1] / "demo", help="where the files go")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--films", type=int, default=2500, help="of four chunks each: 2500")
-    parser.add_argument("--steps", type=int, default=9000, help="of the transformer's training: 9000")
+    parser.add_argument("--films", type=int, default=1280, help="of four chunks each: 1280")
+    parser.add_argument("--clips", type=int, default=3200, help="of one chunk each: 3200")
+    parser.add_argument("--steps", type=int, default=7000, help="of the transformer's training: 7000")
     parser.add_argument("--rounds", type=int, default=400, help="of sampling and learning for few steps: 400")
     args = parser.parse_args()
     for folder in (args.runs, args.demo):
@@ -42,10 +46,11 @@ def main() -> None:
     if not (args.demo / "vae.safetensors").exists():
         save_vae(vae.train(args.runs / "vae.pt", device=args.device, log=log), args.demo / "vae.safetensors")
     workers = torch.get_num_threads() if args.device == "cpu" else 1
-    processes.spawn(encode_films, (args.demo, args.runs, args.films, workers, args.device), nprocs=workers)
-    films = Films(*data.load(args.runs / "films"))
-    teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, args.device, compiled=True, log=log)
-    student = distill.train(films, teacher, args.runs / "distilled.pt", args.rounds, args.device, log=log).cpu()
+    processes.spawn(encode, (args.demo, args.runs, args.films, args.clips, workers, args.device), nprocs=workers)
+    films = Films(data.load(args.runs / "films"), data.load(args.runs / "clips"))
+    how = {"device": args.device, "compiled": True, "log": log}
+    teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, **how)
+    student = distill.train(films, teacher, args.runs / "distilled.pt", args.rounds, **how).cpu()
     save_transformer(student.transformer, args.demo / "transformer")
     save_text(student.text, student.tokenizer.serialized_model_proto(), TOKENS, args.demo / "text_encoder.safetensors")
     report.write(args.demo, log=log)

@@ -1,7 +1,6 @@
-"""Films of the demo's world as latents on disk: four chunks each, with the scenes they show, encoded once."""
+"""Films of the demo's world as latents on disk with the scenes they show, encoded once: of four chunks, or of one."""
 
 import json
-import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -19,27 +18,27 @@ from .vae import things, to_video
 from .world import Scene, Thing, changed, make_film, random_scene
 
 CHUNKS = 4  # of a film: the last has a full history behind it
-SHARD = 20  # films in a file
+SHARD = 80  # chunks in a file
 
 
-def random_story(rng: np.random.Generator) -> tuple[list[Scene], list[float]]:
-    """Scenes of four chunks and their weights: one scene throughout, cuts, or a blend over two chunks."""
+def random_story(rng: np.random.Generator, chunks: int = CHUNKS) -> tuple[list[Scene], list[float]]:
+    """Scenes of the chunks and their weights: one scene throughout, cuts, or a blend over two chunks."""
     scenes, blends, kind = [random_scene(rng)], [1.0], rng.random()
-    blend_at = int(rng.integers(1, CHUNKS)) if kind > 0.8 else None
-    for k in range(1, CHUNKS):
+    blend_at = int(rng.integers(1, chunks)) if kind > 0.8 and chunks > 1 else None
+    for k in range(1, chunks):
         cut = 0.4 < kind <= 0.8 and rng.random() < 0.5
         scenes.append(changed(scenes[-1], rng) if cut or k == blend_at else scenes[-1])
         blends.append(float(rng.uniform(0.2, 0.8)) if k == blend_at else 1.0)
     return scenes, blends
 
 
-def make_shard(codec: VideoCodec, seed: int) -> tuple[dict[str, Tensor], list]:
-    """latents (N, 4, 16, 9, 16, 24) float16 in model space, `cover` (N, 4, 9, 16, 24) the share of each latent's pixels
-    that a thing covers, `still` (N, 16, 1, 16, 24) the last latent of a clip that repeats the first frame, and the
-    stories."""
+def make_shard(codec: VideoCodec, seed: int, chunks: int = CHUNKS) -> tuple[dict[str, Tensor], list]:
+    """latents (N, chunks, 16, 9, 16, 24) float16 in model space, `cover` (N, chunks, 9, 16, 24) the share of each
+    latent's pixels that a thing covers, `still` (N, 16, 1, 16, 24) the last latent of a clip that repeats the first
+    frame, and the stories."""
     rng, latents, cover, still, stories = np.random.default_rng(seed), [], [], [], []
-    for _ in range(SHARD):
-        scenes, blends = random_story(rng)
+    for _ in range(SHARD // chunks):
+        scenes, blends = random_story(rng, chunks)
         film = make_film(scenes, blends, rng)
         windows = torch.from_numpy(film).split(CHUNK_FRAMES)
         latents.append(torch.cat([codec.encode(window) for window in windows]).half())
@@ -52,17 +51,17 @@ def make_shard(codec: VideoCodec, seed: int) -> tuple[dict[str, Tensor], list]:
     return {name: torch.stack(rows).contiguous() for name, rows in tensors.items()}, stories
 
 
-def make(codec: VideoCodec, folder: Path, films: int, first: int = 0, every: int = 1, log=print) -> None:
-    """Encode `films` films into `folder`, those of the shards first, first + every, ...; what is there stays."""
+def make(codec: VideoCodec, folder: Path, shards: range, chunks: int = CHUNKS, log=print) -> None:
+    """Encode the films of these shards into `folder`; what is there stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    shards, begun = range(first, math.ceil(films / SHARD), every), time.time()
+    begun = time.time()
     for done, number in enumerate(shards, 1):
         path = folder / f"{number:05d}.safetensors"
         if not path.exists():
-            tensors, stories = make_shard(codec, seed=1_000_000 + number)
+            tensors, stories = make_shard(codec, chunks * 1_000_000 + number, chunks)
             save_file(tensors, path.with_suffix(".half"), {"stories": json.dumps(stories)})
             path.with_suffix(".half").rename(path)
-            log(f"data {done}/{len(shards)} shards, {time.time() - begun:.0f} s")
+            log(f"{folder.name} {done}/{len(shards)} shards, {time.time() - begun:.0f} s")
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], list]:

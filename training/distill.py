@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Segment, sample_chunks
 from helios_core.guidance import cfg
 
 from .flow import BASE, Batch, Films, flow_loss
-from .transformer import Student, optimizers
+from .transformer import Learner, Student, compile_blocks, rate_at
 
 TEACHER = replace(RECIPES["mid"], solver="euler", steps=(12, 8, 8), cfg=2.5, cfg_zero_star=False)
 BATCH, POOL = 8, 60  # chunks sampled at a time; so many batches are learned from
 LEARN = 6  # steps of learning for each batch sampled
+RATE = 0.2  # of the highest rates of training
 STAGES = (0, 1, 2)
 
 
@@ -60,16 +60,14 @@ def next_batch(batch: Batch, latents: torch.Tensor) -> Batch:
     return replace(batch, frames=frames, anchor=anchor, before=batch.after, weight=torch.ones_like(batch.weight))
 
 
-def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", log=print) -> Student:
+def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
     """Sample `rounds` batches and learn from each several times; goes on with what `path` holds."""
-    torch.manual_seed(0)
-    student, average, done = copy.deepcopy(teacher), copy.deepcopy(teacher), 0
-    pairs = optimizers(student)
-    if path.exists():
-        state = torch.load(path, map_location=device)
-        student.load_state_dict(state["student"])
-        average.load_state_dict(state["average"])
-        done = state["round"]
+    student = copy.deepcopy(teacher)
+    if compiled:
+        compile_blocks(teacher)
+        compile_blocks(student)
+    learner = Learner(student, path, device, decay=0.995)
+    done = learner.done // LEARN
     rng, begun, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=POOL), []
     torch.manual_seed(done)
     batch = None
@@ -79,12 +77,7 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         ends, latents = follow(teacher, batch, seed=number)
         pool.append((replace(batch, cover=torch.zeros_like(batch.cover)), ends))
         batch = next_batch(batch, latents)
-        part = min(1, len(pool) / 10) * max(0.02, min(1, (rounds - number) / (0.4 * rounds)))
         for _ in range(LEARN):
-            for optimizer, rate in pairs:
-                for group in optimizer.param_groups:
-                    group["lr"] = 0.3 * rate * part
-                optimizer.zero_grad()
             chosen, ends = pool[int(rng.integers(len(pool)))]
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 predict = student.predictor(chosen)
@@ -92,18 +85,11 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
                 real = films.batch(2, rng)  # and many steps are not forgotten
                 losses.append(flow_loss(student.predictor(real), real, BASE))
             sum(losses).backward()
-            nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            for optimizer, _ in pairs:
-                optimizer.step()
+            learner.step(RATE * min(1, len(pool) / 10) * rate_at(number, rounds, warm_up=1, decline=0.5))
             seen.append([loss.item() for loss in losses])
-            with torch.no_grad():
-                for kept, new in zip(average.parameters(), student.parameters()):
-                    kept.lerp_(new, 0.005)
         if (number + 1) % 20 == 0 or number + 1 == rounds:
             told = ", ".join(f"{value:.4f}" for value in np.mean(seen, axis=0))
             log(f"distill {number + 1}/{rounds}: stages and base {told}, {time.time() - begun:.0f} s")
             seen.clear()
-            state = {"student": student.state_dict(), "average": average.state_dict(), "round": number + 1}
-            torch.save(state, path.with_suffix(".half"))
-            path.with_suffix(".half").rename(path)
-    return average
+            learner.save()
+    return learner.average

@@ -15,7 +15,7 @@ from helios_core.config import CHUNK_LATENTS, HISTORY_LATENTS
 from helios_core.schedule import STAGES, TRAIN_STEPS, renoise_weights, stage_ranges
 
 from .data import CHUNKS
-from .world import caption
+from .world import Scene, caption
 
 BASE = -1  # the "stage" of training at full size
 BEGINNINGS, PICTURES = 0.6, 0.2  # first chunks: what is said is learned there, the rest can be seen; with a picture
@@ -26,13 +26,16 @@ SHIFT = 3.0  # of noise levels at full size towards noise
 COVERED = 6.0  # how much more a clean latent counts where a thing is
 
 
+Encoded = tuple[dict[str, Tensor], list]  # what `data.load` returns
+
+
 @dataclass
 class Batch:
     """Chunks (B, 16, 9, 16, 24) in model space, their past, and one or two captions with the second's weight."""
 
     x0: Tensor
-    frames: Tensor  # (B, 16, 19, 16, 24)
-    anchor: Tensor  # (B, 16, 1, 16, 24)
+    frames: Tensor | None  # (B, 16, 19, 16, 24); None: not even an empty past
+    anchor: Tensor | None  # (B, 16, 1, 16, 24)
     cover: Tensor  # (B, 1, 9, 16, 24)
     before: list[str]
     after: list[str]
@@ -40,46 +43,66 @@ class Batch:
 
 
 class Films:
-    """Random chunks with a history, from encoded films."""
+    """Random chunks with a history, from encoded films; clips, of one chunk, are more of the first ones."""
 
-    def __init__(self, tensors: dict[str, Tensor], stories: list):
-        self.tensors, self.stories = tensors, stories
+    def __init__(self, films: Encoded, clips: Encoded):
+        (self.tensors, self.stories), (more, stories) = films, clips
+        self.first = {
+            "latents": torch.cat([self.tensors["latents"][:, 0], more["latents"][:, 0]]),
+            "cover": torch.cat([self.tensors["cover"][:, 0], more["cover"][:, 0]]),
+            "still": torch.cat([self.tensors["still"], more["still"]]),
+        }
+        self.first_scenes = [story["scenes"][0] for story in [*self.stories, *stories]]
 
-    def batch(self, size: int, rng: np.random.Generator, drop_text: float = 0.1) -> Batch:
-        rows = [self._sample(rng, drop_text) for _ in range(size)]
-        x0, frames, anchor, cover, before, after, weight = zip(*rows)
-        return Batch(*map(torch.stack, (x0, frames, anchor, cover)), before, after, torch.tensor(weight))
+    def batch(self, size: int, rng: np.random.Generator, drop_text: float = 0.1, alone: bool = False) -> Batch:
+        """`size` chunks; `alone`, first ones without even an empty history."""
+        rows = []
+        for _ in range(size):
+            begins = alone or rng.random() < BEGINNINGS
+            *chunk, scenes = self._beginning(rng, alone) if begins else self._continuation(rng)
+            rows.append((*chunk, *(said_of(scenes, rng) if rng.random() >= drop_text else ("", ""))))
+        x0, cover, frames, anchor, weight, before, after = zip(*rows)
+        past = (None, None) if alone else (torch.stack(frames), torch.stack(anchor))
+        return Batch(torch.stack(x0).float(), *past, torch.stack(cover).float(), before, after, torch.tensor(weight))
 
-    def _latents(self, film: int, name: str = "latents") -> Tensor:
-        return self.tensors[name][film].float()
+    def _beginning(self, rng, alone):
+        film = int(rng.integers(len(self.first_scenes)))
+        chunk, cover = self.first["latents"][film], self.first["cover"][film][None]
+        past, anchor = chunk[:, :0].float(), torch.zeros_like(chunk[:, :1]).float()
+        if not alone and rng.random() < PICTURES:
+            past, anchor = given(self.first["still"][film].float(), rng), given(chunk[:, :1].float(), rng)
+        scene = self.first_scenes[film]
+        return chunk, cover, remembered(past), anchor, 1.0, (scene, scene)
 
-    def _sample(self, rng, drop_text):
-        film = int(rng.integers(len(self.stories)))
-        k = 0 if rng.random() < BEGINNINGS else int(rng.integers(1, CHUNKS))
-        story, chunks = self.stories[film], self._latents(film)  # (4, 16, 9, h, w)
-        past, anchor = chunks[:k].movedim(0, 1).flatten(1, 2)[:, -HISTORY_LATENTS:], chunks[0][:, :1]
-        if k == 0 and rng.random() < PICTURES:
-            past, anchor = given(self._latents(film, "still"), rng), given(anchor, rng)
-        elif k == 0:
-            past, anchor = chunks[0][:, :0], torch.zeros_like(anchor)
-        else:
-            kind = rng.random()
-            if kind < 0.15:  # goes on from a video of one chunk
-                past = past[:, -CHUNK_LATENTS:]
-                anchor = past[:, :1]
-            elif kind < 0.4:  # began with something else long ago
-                other = int(rng.integers(len(self.stories)))
-                anchor = self._latents(other)[int(rng.integers(CHUNKS))][:, :1]
-            if rng.random() >= CLEAN:
-                past, anchor = corrupted(past, rng), corrupted(anchor, rng)
-        frames = F.pad(past, (0, 0, 0, 0, HISTORY_LATENTS - past.shape[1], 0))
-        before, after = (caption(story["scenes"][j], rng) for j in (max(k - 1, 0), k))
-        if rng.random() < 0.3:
-            before, after = before.lower(), after.lower()
-        if rng.random() < drop_text:
-            before, after = "", ""
-        cover = self.tensors["cover"][film][k][None].float()
-        return chunks[k], frames, anchor, cover, before, after, float(story["blends"][k])
+    def _continuation(self, rng):
+        film, k = int(rng.integers(len(self.stories))), int(rng.integers(1, CHUNKS))
+        story, chunks = self.stories[film], self.tensors["latents"][film]  # (4, 16, 9, h, w)
+        past = chunks[:k].float().movedim(0, 1).flatten(1, 2)
+        anchor, kind = past[:, :1], rng.random()
+        if kind < 0.15:  # goes on from a video of one chunk
+            past = past[:, -CHUNK_LATENTS:]
+            anchor = past[:, :1]
+        elif kind < 0.4:  # began with something else long ago
+            other, at = int(rng.integers(len(self.stories))), int(rng.integers(CHUNKS))
+            anchor = self.tensors["latents"][other, at][:, :1].float()
+        past = past[:, -HISTORY_LATENTS:]
+        if rng.random() >= CLEAN:
+            past, anchor = corrupted(past, rng), corrupted(anchor, rng)
+        cover = self.tensors["cover"][film][k][None]
+        return chunks[k], cover, remembered(past), anchor, float(story["blends"][k]), story["scenes"][k - 1 : k + 1]
+
+
+def said_of(scenes: list[Scene], rng: np.random.Generator) -> tuple[str, str]:
+    """Two scenes' captions, one and the same for the same scene."""
+    before, after = (caption(scene, rng) for scene in scenes)
+    if scenes[0] == scenes[1]:
+        before = after
+    return (before.lower(), after.lower()) if rng.random() < 0.3 else (before, after)
+
+
+def remembered(past: Tensor) -> Tensor:
+    """The last latents (16, T, h, w) behind as many zeros as make them 19."""
+    return F.pad(past, (0, 0, 0, 0, HISTORY_LATENTS - past.shape[1], 0))
 
 
 def corrupted(frames: Tensor, rng: np.random.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 import copy
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from helios_core import HeliosConfig, HeliosTransformer
+from helios_core.model import History
 
 from .flow import BASE, Batch, Films, flow_loss
-from .text import WIDTH, embed, make_encoder, make_tokenizer, tokenize
+from .text import WIDTH, embed, learn_words, make_encoder, make_tokenizer, tokenize
 
 CONFIG = HeliosConfig(
     num_attention_heads=3,
@@ -24,8 +26,24 @@ CONFIG = HeliosConfig(
     freq_dim=128,
     text_dim=WIDTH,
 )
-# Chunks of a step at full size and at each stage.
-SIZES = {BASE: 3, 0: 8, 1: 5, 2: 3}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A share of the steps, with so many chunks of a step at full size and at each stage of the pyramid."""
+
+    share: float
+    sizes: dict[int, int]
+    alone: bool = False  # first chunks only, and no history's tokens
+
+
+# What is said is learned from many small chunks first: one of stage 0 has 54 tokens, one at full size 864, a history
+# 330.
+PHASES = (
+    Phase(0.35, {0: 64, 1: 16}, alone=True),
+    Phase(0.30, {BASE: 4, 0: 24, 1: 10, 2: 4}, alone=True),
+    Phase(0.35, {BASE: 3, 0: 8, 1: 5, 2: 3}),
+)
 
 
 class Student(nn.Module):
@@ -40,13 +58,28 @@ class Student(nn.Module):
     def predictor(self, batch: Batch):
         """The flow of this batch's chunks as a function of (x, timesteps)."""
         weight = batch.weight.to(batch.x0.device).view(-1, 1, 1)
-        before, after = (self.embed(texts) for texts in (batch.before, batch.after))
-        context = self.transformer.embed_text((1 - weight) * before + weight * after, keep_keys_values=False)
-        history = self.transformer.embed_history(batch.frames, batch.anchor)
+        context = self.embed(batch.after)
+        if batch.before != batch.after:
+            context = torch.lerp(self.embed(batch.before), context, weight)
+        context = self.transformer.embed_text(context, keep_keys_values=False)
+        if batch.frames is None:
+            history = no_history(self.transformer, len(batch.x0))
+        else:
+            history = self.transformer.embed_history(batch.frames, batch.anchor)
         return lambda x, t: self.transformer(x, t, context, history, plain_attention)
 
     def embed(self, texts: list[str]) -> Tensor:
         return embed(self.text, tokenize(self.tokenizer, texts).to(next(self.parameters()).device))
+
+
+def no_history(model: HeliosTransformer, batch: int) -> History:
+    """Not even the tokens of an empty one."""
+    device = model.patch_embedding.weight.device
+    return History(
+        torch.zeros(batch, 0, model.config.dim, device=device),
+        model._rope_of_chunk((0, 1, 1), device),
+        model._rope_of_chunk,
+    )
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -70,61 +103,95 @@ def initialise(model: HeliosTransformer) -> None:
     nn.init.zeros_(model.time_projection[1].bias)
 
 
-def optimizers(student: Student) -> list[tuple[torch.optim.Optimizer, float]]:
-    """Muon for the blocks' matrices, Adam for all else; each with its highest rate."""
-    blocks = [
-        p for name, p in student.transformer.blocks.named_parameters() if p.ndim == 2 and "modulation" not in name
-    ]
-    inside = {id(p) for p in blocks}
-    others = [p for p in student.parameters() if id(p) not in inside]
-    muon = torch.optim.Muon(blocks, lr=1e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    return [(muon, 1.6e-2), (torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0), 2e-3)]
+class Learner:
+    """A student, its average over the last steps, and its optimizers; all of it in a file, with the steps done."""
+
+    def __init__(self, student: Student, path: Path, device="cpu", decay: float = 0.999):
+        self.student, self.path, self.decay = student.to(device), path, decay
+        self.average, self.done = copy.deepcopy(student), 0
+        # Muon for the blocks' matrices, Adam for all else; each with its highest rate.
+        blocks = [
+            p for name, p in student.transformer.blocks.named_parameters() if p.ndim == 2 and "modulation" not in name
+        ]
+        inside = {id(p) for p in blocks}
+        others = [p for p in student.parameters() if id(p) not in inside]
+        self.optimizers = {
+            torch.optim.Muon(blocks, lr=1e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"): 1.6e-2,
+            torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0): 2e-3,
+        }
+        if path.exists():
+            state = torch.load(path, map_location=device)
+            self.student.load_state_dict(state["student"])
+            self.average.load_state_dict(state["average"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+                optimizer.load_state_dict(saved)
+            self.done = state["step"]
+
+    def step(self, part: float) -> None:
+        """Learn from the gradients there are, at `part` of the highest rates."""
+        nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+        for optimizer, rate in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = rate * part
+            optimizer.step()
+            optimizer.zero_grad()
+        self.done += 1
+        decay = min(self.decay, self.done / (self.done + 9))
+        with torch.no_grad():
+            for kept, new in zip(self.average.parameters(), self.student.parameters()):
+                kept.lerp_(new, 1 - decay)
+
+    def save(self) -> None:
+        state = {"student": self.student.state_dict(), "average": self.average.state_dict(), "step": self.done}
+        state["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
+        torch.save(state, self.path.with_suffix(".half"))
+        self.path.with_suffix(".half").rename(self.path)
+
+
+def compile_blocks(student: Student) -> None:
+    """For each size of chunk by itself, as there are few."""
+    torch._dynamo.config.recompile_limit = 64
+    for block in student.transformer.blocks:
+        block.compile(dynamic=False)
+
+
+def rate_at(step: int, steps: int, warm_up: int, decline: float) -> float:
+    """Share of the highest rate: up over the first steps, down to 0 over the last part of all."""
+    return min(1, (step + 1) / warm_up, (steps - step) / (decline * steps))
+
+
+def phase_at(step: int, steps: int) -> Phase:
+    ends = np.cumsum([phase.share for phase in PHASES]) * steps
+    return PHASES[min(int(np.searchsorted(ends, step, side="right")), len(PHASES) - 1)]
 
 
 def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, log=print) -> Student:
     """Train, or go on with what `path` holds; leaves the averaged weights there too. Returns these.
 
-    Compiled, a step takes two thirds of the time on a CPU, and the first one two minutes more.
+    Compiled, a step takes two thirds of the time on a CPU, and the first of each phase two minutes more.
     """
     torch.manual_seed(0)
-    student = Student(make_tokenizer()).to(device)
-    average, done, pairs = copy.deepcopy(student), 0, optimizers(student)
-    if path.exists():
-        state = torch.load(path, map_location=device)
-        student.load_state_dict(state["student"])
-        average.load_state_dict(state["average"])
-        for (optimizer, _), saved in zip(pairs, state["optimizers"]):
-            optimizer.load_state_dict(saved)
-        done = state["step"]
-    for block in student.transformer.blocks if compiled else ():
-        block.compile(dynamic=False)
-    rng, begun, seen = np.random.default_rng(done), time.time(), {stage: [] for stage in SIZES}
-    torch.manual_seed(done)
-    for step in range(done, steps):
-        part = min(1, (step + 1) / 200) * min(1, max(0.02, (steps - step) / (0.3 * steps)))
-        for optimizer, rate in pairs:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * part
-            optimizer.zero_grad()
-        for stage, size in SIZES.items():
-            batch = films.batch(size, rng)
+    student = Student(make_tokenizer())
+    if not path.exists():
+        learn_words(student.text, student.tokenizer, log=log)
+    learner = Learner(student, path, device)
+    if compiled:
+        compile_blocks(student)
+    rng, begun, seen = np.random.default_rng(learner.done), time.time(), {}
+    torch.manual_seed(learner.done)
+    while learner.done < steps:
+        phase = phase_at(learner.done, steps)
+        for stage, size in phase.sizes.items():
+            batch = films.batch(size, rng, alone=phase.alone)
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 loss = flow_loss(student.predictor(batch), batch, stage)
-            (loss / len(SIZES)).backward()
-            seen[stage].append(loss.item())
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        for optimizer, _ in pairs:
-            optimizer.step()
-        with torch.no_grad():
-            decay = min(0.999, (step + 1) / (step + 10))
-            for kept, new in zip(average.parameters(), student.parameters()):
-                kept.lerp_(new, 1 - decay)
-        if (step + 1) % 50 == 0:
+            (loss / len(phase.sizes)).backward()
+            seen.setdefault(stage, []).append(loss.item())
+        learner.step(rate_at(learner.done, steps, warm_up=100, decline=0.5))
+        if learner.done % 50 == 0:
             told = ", ".join(f"{'base' if k == BASE else k} {np.mean(v):.4f}" for k, v in seen.items())
-            log(f"transformer {step + 1}/{steps}: {told}, {time.time() - begun:.0f} s")
-            seen = {stage: [] for stage in SIZES}
-        if (step + 1) % 250 == 0 or step + 1 == steps:
-            state = {"student": student.state_dict(), "average": average.state_dict(), "step": step + 1}
-            torch.save({**state, "optimizers": [o.state_dict() for o, _ in pairs]}, path.with_suffix(".half"))
-            path.with_suffix(".half").rename(path)
-    return average
+            log(f"transformer {learner.done}/{steps}: {told}, {time.time() - begun:.0f} s")
+            seen.clear()
+        if learner.done % 250 == 0 or learner.done == steps:
+            learner.save()
+    return learner.average

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sentencepiece
 import torch
 import torch.nn.functional as F
 
@@ -14,7 +15,7 @@ from training.evaluate import Score, drawn
 from training.export import save_transformer
 from training.flow import BASE, Batch, Films, ends_of, flow_loss
 from training.measure import follow, ground_of, is_motion, shape_of, things_of
-from training.text import make_tokenizer
+from training.text import answers, learn_words, make_encoder, make_tokenizer
 from training.world import COLOURS, GROUNDS, Scene, Thing, caption, make_film, random_scene
 
 STAGES = (0, 1, 2)
@@ -96,15 +97,19 @@ def test_the_flow_leads_from_the_beginning_to_the_end(stage):
 
 
 def films(count: int = 3) -> Films:
-    """Encoded films of noise."""
-    generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    """Encoded films and clips of noise."""
+    return Films(*(encoded(count, chunks) for chunks in (4, 1)))
+
+
+def encoded(count: int, chunks: int):
+    generator, rng = torch.Generator().manual_seed(chunks), np.random.default_rng(chunks)
     tensors = {
-        "latents": torch.randn(count, 4, 16, 9, 16, 24, generator=generator).half(),
+        "latents": torch.randn(count, chunks, 16, 9, 16, 24, generator=generator).half(),
         "still": torch.randn(count, 16, 1, 16, 24, generator=generator).half(),
-        "cover": torch.rand(count, 4, 9, 16, 24, generator=generator).half(),
+        "cover": torch.rand(count, chunks, 9, 16, 24, generator=generator).half(),
     }
-    stories = [dict(zip(("scenes", "blends"), random_story(rng))) for _ in range(count)]
-    return Films(tensors, stories)
+    stories = [dict(zip(("scenes", "blends"), random_story(rng, chunks))) for _ in range(count)]
+    return tensors, stories
 
 
 def test_histories():
@@ -120,10 +125,29 @@ def test_histories():
     assert 0 < begun < 20
 
 
+def test_chunks_alone_have_no_history():
+    batch = films().batch(3, np.random.default_rng(0), alone=True)
+    assert batch.frames is None and batch.anchor is None and batch.before == batch.after
+    student = transformer.Student(make_tokenizer(500))
+    calls = []
+    student.transformer.run_block = lambda i, past, x, *args: calls.append((past.shape[1], x.shape[1])) or (past, x)
+    student.predictor(batch)(batch.x0, torch.full((3,), 500.0))
+    assert calls == [(0, 864)] * 6
+
+
+def test_words_are_learned():
+    """Before any video: what captions say is read from them, and a caption's words change the embedding."""
+    tokenizer, encoder = sentencepiece.SentencePieceProcessor(model_proto=make_tokenizer(2000)), make_encoder()
+    assert answers(Scene("navy", (Thing("star", "yellow", "medium", "right"),))) == [4, 4, 3, 2, 2, 0, 0, 0, 0]
+    assert learn_words(encoder, tokenizer, steps=100, log=lambda text: None) > 0.5
+
+
 def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     """Steps and the optimizers' too are counted on; the files hold what was learned."""
-    monkeypatch.setattr(transformer, "SIZES", {BASE: 1, 0: 1})
+    phases = (transformer.Phase(0.25, {0: 2}, alone=True), transformer.Phase(0.75, {BASE: 1, 0: 1}))
+    monkeypatch.setattr(transformer, "PHASES", phases)
     monkeypatch.setattr(transformer, "make_tokenizer", lambda: make_tokenizer(500))
+    monkeypatch.setattr(transformer, "learn_words", lambda *args, **kwargs: None)
     path, told = tmp_path / "transformer.pt", []
     transformer.train(films(), path, 2, log=told.append)
     first = torch.load(path)
