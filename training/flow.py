@@ -22,7 +22,7 @@ BEGINNINGS, PICTURES = 0.6, 0.2  # first chunks: what is said is learned there, 
 CORRUPTION = 1 / 3  # the most noise on a remembered frame ...
 CLEAN = 0.1  # ... and how often there is none (both as in the reference's training configs)
 GIVEN = (0.111, 0.135)  # noise on an image that a film begins with, as in the pipelines
-SHIFT = 3.0  # of noise levels at full size towards noise
+SHIFT = 6.0  # of noise levels at full size towards noise
 COVERED = 6.0  # how much more a clean latent counts where a thing is
 
 
@@ -169,9 +169,10 @@ def flow_loss(predict, batch: Batch, stage: int, ends: tuple[Tensor, Tensor] | N
         sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
     sigma = sigma.clamp(0.001, 0.999).to(start.device)
     s = sigma.view(-1, 1, 1, 1, 1)
+    first, last = noise_levels(stage)
     error = (predict(s * start + (1 - s) * end, timesteps_of(sigma, stage)) - (start - end)).square()
     # Only where noise hides little: elsewhere a weight that knows where things are would make more and larger ones.
-    first, last = noise_levels(stage)
     clear = (1 - s * first - (1 - s) * last).square()
     weight = 1 + COVERED * clear * halved(batch.cover, 0 if stage == BASE else STAGES - 1 - stage)
-    return (weight * error).mean()
+    # A short path has a small flow: without this, full size, with its few samples, would drown the stages.
+    return (weight * error).mean() / (first - last) ** 2

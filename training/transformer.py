@@ -37,12 +37,10 @@ class Phase:
     alone: bool = False  # first chunks only, and no history's tokens
 
 
-# What is said is learned from many small chunks first: one of stage 0 has 54 tokens, one at full size 864, a history
-# 330.
+# What is said is learned from first chunks alone: one of stage 0 has 54 tokens, one at full size 864, a history 330.
 PHASES = (
-    Phase(0.35, {0: 64, 1: 16}, alone=True),
-    Phase(0.30, {BASE: 4, 0: 24, 1: 10, 2: 4}, alone=True),
-    Phase(0.35, {BASE: 3, 0: 8, 1: 5, 2: 3}),
+    Phase(0.6, {BASE: 4, 0: 24, 1: 10, 2: 4}, alone=True),
+    Phase(0.4, {BASE: 3, 0: 8, 1: 5, 2: 3}),
 )
 
 
@@ -187,7 +185,7 @@ def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, lo
                 loss = flow_loss(student.predictor(batch), batch, stage)
             (loss / len(phase.sizes)).backward()
             seen.setdefault(stage, []).append(loss.item())
-        learner.step(rate_at(learner.done, steps, warm_up=100, decline=0.5))
+        learner.step(rate_at(learner.done, steps, warm_up=100, decline=0.9))
         if learner.done % 50 == 0:
             told = ", ".join(f"{'base' if k == BASE else k} {np.mean(v):.4f}" for k, v in seen.items())
             log(f"transformer {learner.done}/{steps}: {told}, {time.time() - begun:.0f} s")
