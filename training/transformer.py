@@ -114,7 +114,7 @@ class Learner:
         inside = {id(p) for p in blocks}
         others = [p for p in student.parameters() if id(p) not in inside]
         self.optimizers = {
-            torch.optim.Muon(blocks, lr=1e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"): 1.6e-2,
+            torch.optim.Muon(blocks, lr=1e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"): 8e-3,
             torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0): 2e-3,
         }
         if path.exists():
