@@ -79,10 +79,10 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         batch = next_batch(batch, latents)
         for _ in range(LEARN):
             chosen, ends = pool[int(rng.integers(len(pool)))]
+            real = films.batch(2, rng)  # many steps are not forgotten
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 predict = student.predictor(chosen)
                 losses = [flow_loss(predict, chosen, stage, ends[stage]) for stage in STAGES]
-                real = films.batch(2, rng)  # and many steps are not forgotten
                 losses.append(flow_loss(student.predictor(real), real, BASE))
             sum(losses).backward()
             learner.step(RATE * min(1, len(pool) / 10) * rate_at(number, rounds, warm_up=1, decline=0.5))

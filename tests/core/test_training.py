@@ -1,5 +1,7 @@
 """The training of the demo: its world, what is measured in it, the paths that are learned, going on after a stop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sentencepiece
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 from helios_core import HeliosTransformer, HistoryMemory, load_checkpoint
 from helios_core.noise import block_noise
 from helios_core.schedule import renoise_weights, stage_ranges
-from training import transformer
+from training import distill, transformer
 from training.data import random_story
 from training.evaluate import Score, drawn
 from training.export import save_transformer
@@ -162,3 +164,15 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     read = HeliosTransformer.from_checkpoint(load_checkpoint(tmp_path / "demo"), "cpu", torch.float32)
     for key, tensor in learned.transformer.state_dict().items():
         torch.testing.assert_close(read.state_dict()[key], tensor, rtol=0.01, atol=1e-6)
+
+
+def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
+    """A batch of the teacher's own chunks, what is learned from it, and the file to go on from."""
+    monkeypatch.setattr(distill, "TEACHER", replace(distill.TEACHER, steps=(1, 2, 1)))
+    for name, value in (("BATCH", 2), ("LEARN", 2)):
+        monkeypatch.setattr(distill, name, value)
+    teacher, told = transformer.Student(make_tokenizer(500)), []
+    learned = distill.train(films(), teacher, tmp_path / "distilled.pt", 1, log=told.append)
+    key = "head.head.weight"
+    assert not torch.equal(learned.transformer.state_dict()[key], teacher.transformer.state_dict()[key])
+    assert torch.load(tmp_path / "distilled.pt")["step"] == 2 and told[0].startswith("distill 1/1")
