@@ -19,6 +19,7 @@ from .world import Scene, Thing, changed, make_film, random_scene
 
 CHUNKS = 4  # of a film: the last has a full history behind it
 SHARD = 80  # chunks in a file
+Encoded = tuple[dict[str, Tensor], list]  # films: their tensors, and their stories
 
 
 def random_story(rng: np.random.Generator, chunks: int = CHUNKS) -> tuple[list[Scene], list[float]]:
@@ -32,7 +33,7 @@ def random_story(rng: np.random.Generator, chunks: int = CHUNKS) -> tuple[list[S
     return scenes, blends
 
 
-def make_shard(codec: VideoCodec, seed: int, chunks: int = CHUNKS) -> tuple[dict[str, Tensor], list]:
+def make_shard(codec: VideoCodec, seed: int, chunks: int = CHUNKS) -> Encoded:
     """latents (N, chunks, 16, 9, 16, 24) float16 in model space, `cover` (N, chunks, 9, 16, 24) the share of each
     latent's pixels that a thing covers, `still` (N, 16, 1, 16, 24) the last latent of a clip that repeats the first
     frame, and the stories."""
@@ -64,7 +65,7 @@ def make(codec: VideoCodec, folder: Path, shards: range, chunks: int = CHUNKS, l
             log(f"{folder.name} {done}/{len(shards)} shards, {time.time() - begun:.0f} s")
 
 
-def load(folder: Path) -> tuple[dict[str, Tensor], list]:
+def load(folder: Path) -> Encoded:
     """All shards of a folder, put together."""
     from safetensors import safe_open
 

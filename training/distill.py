@@ -63,10 +63,10 @@ def next_batch(batch: Batch, latents: torch.Tensor) -> Batch:
 def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
     """Sample `rounds` batches and learn from each several times; goes on with what `path` holds."""
     student = copy.deepcopy(teacher)
+    learner = Learner(student, path, device, decay=0.995)
     if compiled:
         compile_blocks(teacher)
         compile_blocks(student)
-    learner = Learner(student, path, device, decay=0.995)
     done = learner.done // LEARN
     rng, begun, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=POOL), []
     torch.manual_seed(done)

@@ -14,7 +14,7 @@ from torch import Tensor
 from helios_core.config import CHUNK_LATENTS, HISTORY_LATENTS
 from helios_core.schedule import STAGES, TRAIN_STEPS, renoise_weights, stage_ranges
 
-from .data import CHUNKS
+from .data import CHUNKS, Encoded
 from .world import Scene, caption
 
 BASE = -1  # the "stage" of training at full size
@@ -24,9 +24,6 @@ CLEAN = 0.1  # ... and how often there is none (both as in the reference's train
 GIVEN = (0.111, 0.135)  # noise on an image that a film begins with, as in the pipelines
 SHIFT = 6.0  # of noise levels at full size towards noise
 COVERED = 6.0  # how much more a clean latent counts where a thing is
-
-
-Encoded = tuple[dict[str, Tensor], list]  # what `data.load` returns
 
 
 @dataclass
