@@ -151,9 +151,10 @@ class HeliosTransformer(nn.Module):
             embed(short, torch.cat([anchor_time, short_time]), self.patch_short, 1),
         ]
         tokens, tables = zip(*parts)
-        return History(torch.cat(tokens, dim=1), torch.cat(tables), self._rope_of_chunk)
+        return History(torch.cat(tokens, dim=1), torch.cat(tables), self.rope_of_chunk)
 
-    def _rope_of_chunk(self, grid: tuple[int, int, int], device) -> Tensor:
+    def rope_of_chunk(self, grid: tuple[int, int, int], device) -> Tensor:
+        """Complex rotary table (T * H * W, d/2) of a chunk of `grid` tokens behind the history."""
         t, h, w = grid
         times = torch.arange(1 + HISTORY_LATENTS, 1 + HISTORY_LATENTS + t, device=device)
         return as_rope(rope_table(times, h, w, self.config.rope_dim, self.config.rope_theta))

@@ -75,8 +75,8 @@ def no_history(model: HeliosTransformer, batch: int) -> History:
     device = model.patch_embedding.weight.device
     return History(
         torch.zeros(batch, 0, model.config.dim, device=device),
-        model._rope_of_chunk((0, 1, 1), device),
-        model._rope_of_chunk,
+        model.rope_of_chunk((0, 1, 1), device),
+        model.rope_of_chunk,
     )
 
 
