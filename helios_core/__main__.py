@@ -2,6 +2,17 @@
 
 import sys
 
-from .cli import main
 
-sys.exit(main())
+def main() -> int:
+    try:
+        from .cli import main as run
+    except ModuleNotFoundError as error:
+        from .files import INSTALL
+
+        print(f"helios: {error.name} is missing: {INSTALL}", file=sys.stderr)
+        return 1
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,7 +1,7 @@
 """helios: films from the command line, without ComfyUI.
 
     helios generate "A red ball moves right on a navy background." --length 4s -o ball.mp4
-    helios extend ball.safetensors "A red ball moves left on a navy background." -o more.mp4
+    helios extend ball.safetensors "A red ball moves left on a navy background."
     helios generate --schedule story.txt --model models/diffusion_models/Helios-Distilled -o story.mp4
 
 Without --model it is the demo: a tiny Helios that knows coloured shapes on plain grounds and runs anywhere.
@@ -9,6 +9,9 @@ Without --model it is the demo: a tiny Helios that knows coloured shapes on plai
 
 import argparse
 import contextlib
+import math
+import os
+import re
 import sys
 import time
 from dataclasses import replace
@@ -17,10 +20,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, read_safetensors
 from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HISTORY_LATENTS, SPATIAL_FACTOR
 from .denoise import ModelDenoiser
-from .files import demo_folder
+from .files import INSTALL, demo_folder
 from .frames import fit_frames, read_ends
 from .memory import HistoryMemory
 from .model import HeliosTransformer
@@ -30,19 +33,21 @@ from .sampler import Chunk, chunk_count, film_length, sample_chunks, step_count
 from .video import VideoWriter
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DEMO = Path("demo")  # as --model
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status. What a user can mend is said in one line."""
+    """Run a command; returns the exit status. What goes wrong is said in one line."""
     args = make_parser().parse_args(arguments)
     try:
-        return args.run(args) or 0
+        args.run(args)
+        return 0
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
-        print(f"helios: {error.name} is missing: pip install 'helios-video[cli]'", file=sys.stderr)
-    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"helios: {error.name} is missing: {INSTALL}", file=sys.stderr)
+    except (ValueError, OSError, ArithmeticError, RuntimeError) as error:  # torch's own are RuntimeErrors
         print(f"helios: {error}", file=sys.stderr)
     return 1
 
@@ -57,27 +62,29 @@ def make_parser() -> argparse.ArgumentParser:
     add_film(command)
     command.add_argument("--image", type=Path, help="go on from this picture")
     command.add_argument("--video", type=Path, help="go on from the end of this video, 33 frames or more")
-    command.add_argument("--resize", choices=("crop", "fit", "pad"), default="crop", help="of image and video: crop")
+    command.add_argument(
+        "--resize", choices=("crop", "fit", "pad"), default="crop", help="image and video to the size: crop"
+    )
     command.add_argument("--size", type=size, help="WIDTHxHEIGHT in pixels: 640x384, the demo 192x128")
     command.set_defaults(run=generate)
 
-    command = commands.add_parser("extend", help="go on with a film from its memory file")
+    command = commands.add_parser("extend", help="go on with a film from its memory file, in a film of its own")
     command.add_argument("memory", type=Path, help="the .safetensors beside the film")
     add_film(command)
     command.set_defaults(run=extend)
 
     command = commands.add_parser("info", help="what a checkpoint or a memory file is")
     command.add_argument("path", type=Path, nargs="*", help="files or folders; the demo if there is none")
-    command.add_argument("--checksums", action="store_true", help="SHA-256 of every file too (28 GB take minutes)")
+    command.add_argument("--checksums", action="store_true", help="SHA-256 of all weights too (28 GB take minutes)")
     command.set_defaults(run=info)
 
     command = commands.add_parser("download", help="weights, text encoder and VAE from Hugging Face, 35 GB a model")
-    command.add_argument("model", choices=("distilled", "mid", "base"))
+    command.add_argument("model", choices=("distilled", "mid", "base"), help="the fastest, in between, the slowest")
     command.add_argument("--to", type=Path, help="a models/ folder as ComfyUI's; found if this pack lies in one")
     command.set_defaults(run=download)
 
     command = commands.add_parser("estimate", help="what a film will take: time, memory, disk")
-    command.add_argument("--length", default="99", help="frames, or seconds as 10s: 99")
+    command.add_argument("--length", type=length, default=99, help="frames, or seconds as 10s (default: 99)")
     command.add_argument("--size", type=size, help="WIDTHxHEIGHT in pixels: 640x384, the demo 192x128")
     add_model(command)
     command.set_defaults(run=estimate)
@@ -87,25 +94,38 @@ def make_parser() -> argparse.ArgumentParser:
 def add_film(command: argparse.ArgumentParser) -> None:
     what = command.add_argument_group("the film")
     what.add_argument("prompt", nargs="?", help="what is seen, in a sentence or ten")
-    what.add_argument("--schedule", type=Path, help="a file of prompts over time, '4 blend 3: ...', one a line")
+    what.add_argument(
+        "--schedule",
+        type=Path,
+        help="a file of prompts over time, '4 blend 3: ...', one a line; "
+        "chunks count from the beginning of the whole film",
+    )
     what.add_argument("--negative", default="", help="what is not to be seen (Base and Mid)")
-    what.add_argument("--length", default="99", help="frames, or seconds as 10s; rounded up to chunks of 33: 99")
-    what.add_argument("--seed", type=int, help="0; when extending, the film's own")
-    what.add_argument("-o", "--output", type=Path, default=Path("helios.mp4"), help="the film: helios.mp4")
+    what.add_argument(
+        "--length", type=length, default=99, help="frames, or seconds as 10s, rounded up to chunks of 33 (default: 99)"
+    )
+    what.add_argument("--seed", type=seed, help="default: 0, when extending the film's own")
+    what.add_argument(
+        "-o", "--output", type=Path, help="the film, an .mp4; its memory is saved beside it (default: a new helios.mp4)"
+    )
+    what.add_argument("--force", action="store_true", help="replace a film that is there")
     what.add_argument("--stream", action="store_true", help="the growing mp4 to standard output too: ... | mpv -")
     add_model(command)
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
     how = command.add_argument_group("the model")
-    how.add_argument("--model", type=Path, help="a folder of a checkpoint, as downloaded; the demo without")
+    how.add_argument(
+        "--model", type=Path, help="a checkpoint's folder or file (default: the demo, when extending the film's own)"
+    )
     how.add_argument("--variant", choices=RECIPES, help="how to sample, where the model does not tell")
-    how.add_argument("--steps", default="auto", help="steps a chunk, as 50 or 2,2,2")
-    how.add_argument("--cfg", type=float, help="guidance, 1 is off; the variant's own")
-    how.add_argument("--text-encoder", type=Path, help="file or folder; found beside the model")
-    how.add_argument("--vae", type=Path, help="file or folder; found beside the model")
-    how.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="%(default)s")
-    how.add_argument("--dtype", choices=DTYPES, help="of the transformer: bfloat16, on a CPU float32")
+    how.add_argument("--steps", default="auto", help="of a chunk, as 50, or of its three stages, as 2,2,2")
+    how.add_argument("--cfg", type=guidance, help="guidance, 1 is off (default: the variant's own)")
+    how.add_argument("--text-encoder", type=Path, help="file or folder (default: found beside the model)")
+    how.add_argument("--vae", type=Path, help="file or folder (default: found beside the model)")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    how.add_argument("--device", default=device, help="cuda, cuda:1, mps, cpu (default: %(default)s)")
+    how.add_argument("--dtype", choices=DTYPES, help="of the transformer (default: bfloat16, on a CPU float32)")
 
 
 def size(text: str) -> tuple[int, int]:
@@ -116,23 +136,36 @@ def size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def frames_of(length: str) -> int:
+def length(text: str) -> int:
     """'99' frames, or '10s' seconds."""
     try:
-        frames = round(float(length[:-1]) * FPS) if length.endswith("s") else int(length)
-    except ValueError:
+        frames = round(float(text[:-1]) * FPS) if text.endswith("s") else int(text)
+    except (ValueError, OverflowError):
         frames = 0
     if frames < 1:
-        raise ValueError(f"--length {length}: frames as 240, or seconds as 10s")
+        raise argparse.ArgumentTypeError(f"{text!r}: frames as 240, or seconds as 10s")
     return frames
 
 
+def seed(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,20}", text) or int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 0 to 2^64 - 1")
+    return int(text)
+
+
+def guidance(text: str) -> float:
+    if not math.isfinite(scale := float(text)) or scale < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: 1 or more")
+    return scale
+
+
 def generate(args) -> None:
+    if args.image and args.video:
+        raise ValueError("--image and --video: a film goes on from one of them")
+    schedule, output = read_prompts(args), place(args, Path("helios.mp4"))
     parts = Parts(args)
     width, height = args.size or parts.size
     parts.recipe.check_size(width, height)
-    if args.image and args.video:
-        raise ValueError("--image and --video: a film goes on from one of them")
     seed, codec = args.seed or 0, parts.codec()
 
     def fit(frames):
@@ -149,86 +182,135 @@ def generate(args) -> None:
             raise ValueError(f"{args.video.name}: it has {count} frames, a film goes on from 33 or more")
         latents = torch.cat([codec.encode(window) for window in windows], dim=2)
         memory = HistoryMemory.from_video(codec.encode(first), latents, seed=seed, count=count // CHUNK_FRAMES)
-    make(args, parts, codec, memory, seed)
+    make(args, schedule, output, parts, codec, memory, seed)
 
 
 def extend(args) -> None:
     memory, notes = HistoryMemory.load(args.memory)
-    parts = Parts(args)
     if args.prompt is None and args.schedule is None:
         args.prompt = notes.get("prompt")
-    make(args, parts, parts.codec(), memory, memory.seed if args.seed is None else args.seed)
+    schedule, output = read_prompts(args), place(args, args.memory.with_suffix(".mp4"))
+    if args.model is None:
+        if "model" not in notes:
+            raise ValueError(f"{args.memory.name}: what made it is not told: --model says it (demo is the demo)")
+        args.model = Path(notes["model"])
+    parts = Parts(args, memory.variant)
+    parts.recipe.check_size(memory.width, memory.height)
+    seed = memory.seed or 0 if args.seed is None else args.seed
+    make(args, schedule, output, parts, parts.codec(), memory, seed)
+
+
+def read_prompts(args) -> PromptSchedule:
+    """The schedule of texts that was asked for."""
+    if args.schedule and args.prompt:
+        raise ValueError("a prompt and --schedule: one of them")
+    if args.schedule:
+        return parse_schedule(args.schedule.read_text("utf-8"))
+    if not args.prompt:
+        raise ValueError("no prompt: write one, or a --schedule")
+    return PromptSchedule((Segment(0, args.prompt, text=args.prompt),))
+
+
+def place(args, wanted: Path) -> Path:
+    """Where the film goes: --output, or the first of name.mp4, name-2.mp4, ... that is free."""
+    output = args.output
+    if output is None:
+        output, (stem, number) = wanted, re.fullmatch(r"(.*?)(?:-(\d+))?", wanted.stem).groups()
+        number = int(number or 1)
+        while output.exists() or memory_of(output).exists():
+            number += 1
+            output = wanted.with_name(f"{stem}-{number}.mp4")
+        return output
+    if output.suffix != ".mp4" or output.is_dir():
+        raise ValueError(f"--output {output}: a film is an .mp4 file")
+    if not args.force and (there := next((p for p in (output, memory_of(output)) if p.exists()), None)):
+        raise ValueError(f"{there} is there already: --force replaces it, another --output leaves it")
+    if memory_of(output).exists():
+        HistoryMemory.load(memory_of(output))  # or somebody's weights would be replaced
+    return output
+
+
+def memory_of(film: Path) -> Path:
+    return film.with_suffix(".safetensors")
 
 
 class Parts:
     """The files of a model and the recipe it is sampled with."""
 
-    def __init__(self, args):
-        is_demo = args.model is None
-        self.args, self.size = args, (192, 128) if is_demo else (640, 384)
-        folder = demo_folder() if is_demo else args.model
-        self.checkpoint = load_checkpoint(folder)
-        variant = args.variant or self.checkpoint.variant or ("distilled" if is_demo else None)
+    def __init__(self, args, variant: str | None = None):
+        """`variant` where neither arguments nor files tell."""
+        self.is_demo = args.model in (None, DEMO)
+        self.args, self.size = args, (192, 128) if self.is_demo else (640, 384)
+        folder = demo_folder() if self.is_demo else args.model
+        self.checkpoint, self.name = load_checkpoint(folder), str(DEMO if self.is_demo else folder.absolute())
+        variant = args.variant or self.checkpoint.variant or variant or ("distilled" if self.is_demo else None)
         if variant is None:
             raise ValueError(f"{folder.name}: Base, Mid or Distilled? Its files do not tell: --variant says it")
         self.variant, self.recipe = variant, parse_steps(args.steps, RECIPES[variant])
         if args.cfg is not None:
             self.recipe = replace(self.recipe, cfg=args.cfg)
         self.text, self.vae = args.text_encoder or beside(folder, "text"), args.vae or beside(folder, "vae")
-        small = torch.device(args.device).type == "cpu"
-        self.dtype = DTYPES[args.dtype] if args.dtype else torch.float32 if small else torch.bfloat16
+        on_cpu = torch.device(args.device).type == "cpu"
+        self.dtype = DTYPES[args.dtype] if args.dtype else torch.float32 if on_cpu else torch.bfloat16
+        self.text_dtype = torch.float32 if self.is_demo else torch.bfloat16  # UMT5-XXL: 23 or 11 GB
 
     def codec(self):
         from .codecs import VideoCodec
 
         return VideoCodec(self.vae, self.args.device)
 
-    def prompts(self) -> tuple[PromptSchedule, torch.Tensor | None]:
+    def embed(self, schedule: PromptSchedule) -> tuple[PromptSchedule, torch.Tensor | None]:
         """The schedule with embeddings, and the negative prompt's where there is guidance."""
         from .codecs import TextEncoder
 
-        args = self.args
-        if args.schedule and args.prompt:
-            raise ValueError("a prompt and --schedule: one of them")
-        if not args.schedule and not args.prompt:
-            raise ValueError("no prompt: write one, or a --schedule")
-        schedule = parse_schedule(args.schedule.read_text("utf-8")) if args.schedule else one(args.prompt)
-        encoder = TextEncoder(self.text, args.device, torch.bfloat16 if self.dtype == torch.bfloat16 else torch.float32)
-        negative = encoder(args.negative).to(self.dtype) if self.recipe.cfg > 1 else None
+        encoder = TextEncoder(self.text, self.args.device, self.text_dtype)
+        negative = encoder(self.args.negative).to(self.dtype) if self.recipe.cfg > 1 else None
         return schedule.map(lambda text: encoder(text).to(self.dtype)), negative
 
 
-def one(prompt: str) -> PromptSchedule:
-    return PromptSchedule((Segment(0, prompt, text=prompt),))
-
-
-def make(args, parts: Parts, codec, memory: HistoryMemory, seed: int) -> None:
+def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memory: HistoryMemory, seed: int) -> None:
     """Sample, decode and write chunk by chunk; the memory is saved behind each, so that a stopped film goes on."""
-    schedule, negative = parts.prompts()
-    recipe, chunks = parts.recipe, chunk_count(frames_of(args.length))
-    keep, text = args.output.with_suffix(".safetensors"), schedule.segments[-1].text
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    if args.stream and sys.stdout.isatty():
+        raise ValueError("--stream: standard output is a terminal; send it to a player or a file: ... | mpv -")
+    schedule, negative = parts.embed(schedule)
+    recipe, chunks, keep = parts.recipe, chunk_count(args.length), memory_of(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
     model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
     denoise = ModelDenoiser(model, recipe, negative, parts.dtype)
-    outputs = [args.output, *([sys.stdout.buffer] if args.stream else [])]
     begun, memory = time.monotonic(), replace(memory.to(args.device), variant=parts.variant)
-    print(f"{args.output}: {film_length(chunks)}, {memory.width}x{memory.height}, seed {seed}", file=sys.stderr)
+    print(f"{output}: {film_length(chunks)}, {memory.width}x{memory.height}, seed {seed}", file=sys.stderr)
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(VideoWriter(output)) for output in outputs]
+        film, stream = stack.enter_context(VideoWriter(output)), None
+        if args.stream:
+            stack.enter_context(contextlib.suppress(BrokenPipeError))
+            stream = stack.enter_context(VideoWriter(sys.stdout.buffer))
         bar = stack.enter_context(tqdm(total=step_count(recipe, memory.chunk, chunks), unit="step", file=sys.stderr))
         stack.enter_context(torch.inference_mode())
         for record in sample_chunks(denoise, memory, schedule, recipe, chunks=chunks, seed=seed):
             if isinstance(record, Chunk):
                 frames = codec.decode(record.latents)
-                for writer in writers:
-                    writer.write(frames)
-                record.memory.save(keep, {"prompt": text})
+                film.write(frames)
+                text = [s.text for s in schedule.segments if s.start <= record.index][-1]
+                record.memory.save(keep, {"prompt": text, "model": parts.name})
+                stream = send(stream, frames)
                 bar.set_description(f"chunk {record.index}")
             else:
                 bar.update()
     seconds, frames = time.monotonic() - begun, chunks * CHUNK_FRAMES
-    print(f"{args.output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} a second", file=sys.stderr)
-    print(f"{keep}: to go on with it, helios extend {keep}", file=sys.stderr)
+    print(f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} a second", file=sys.stderr)
+    print(f"to go on with it: helios extend {keep}", file=sys.stderr)
+
+
+def send(stream: VideoWriter | None, frames: torch.Tensor) -> VideoWriter | None:
+    """Write to the player, if there is one; None when it has been closed, which is no reason to stop the film."""
+    try:
+        if stream is not None:
+            stream.write(frames)
+        return stream
+    except BrokenPipeError:
+        print("nobody listens to the stream any more; the film goes on", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return None
 
 
 def info(args) -> None:
@@ -268,46 +350,56 @@ def download(args) -> None:
 
 
 def estimate(args) -> None:
+    from .codecs import TOKENS
     from .estimate import activation_bytes, seconds_per_chunk
 
     parts = Parts(args)
     width, height = args.size or parts.size
     parts.recipe.check_size(width, height)
-    config, chunks = parts.checkpoint.config, chunk_count(frames_of(args.length))
-    numbers = sum(tensor.numel() for tensor in parts.checkpoint.tensors.values())
-    weights = numbers * parts.dtype.itemsize
-    h, w = height // SPATIAL_FACTOR, width // SPATIAL_FACTOR
-    chunk = config.in_channels * CHUNK_LATENTS * h * w * 4
-    steps = step_count(parts.recipe, 0, chunks)
+    config, chunks = parts.checkpoint.config, chunk_count(args.length)
+    h, w, wide = height // SPATIAL_FACTOR, width // SPATIAL_FACTOR, parts.dtype.itemsize
+    needs = {
+        "transformer": sum(tensor.numel() for tensor in parts.checkpoint.tensors.values()) * wide,
+        "its activations": activation_bytes(config, h, w, wide),
+        "a prompt's keys and values": 2 * config.num_layers * TOKENS * config.dim * wide * (1 + (parts.recipe.cfg > 1)),
+        "VAE": numbers_in(parts.vae) * 4,
+    }
+    steps, kept = step_count(parts.recipe, 0, chunks), config.in_channels * (HISTORY_LATENTS + 1) * h * w * 4
     print(f"{film_length(chunks)} of {width}x{height} with {parts.variant}, {steps} steps")
-    print(f"  memory of {args.device}: weights {weights / 1e9:.2f} GB in {str(parts.dtype).removeprefix('torch.')},")
-    print(f"    activations {activation_bytes(config, h, w, parts.dtype.itemsize) / 1e9:.2f} GB (computed)")
-    print(f"  before that, the text encoder: {total(parts.text) / 1e9:.2f} GB")
-    print(f"  disk: memory file {chunk / CHUNK_LATENTS * (HISTORY_LATENTS + 1) / 1e6:.1f} MB, whatever the length")
+    print(f"  memory of {args.device}, computed: {sum(needs.values()) / 1e9:.2f} GB and what the VAE decodes with")
+    print("".join(f"    {what} {size / 1e9:.2f} GB\n" for what, size in needs.items()), end="")
+    print(f"    before these, the text encoder {numbers_in(parts.text) * parts.text_dtype.itemsize / 1e9:.2f} GB")
+    if on_gpu := torch.device(args.device).type == "cuda":
+        print(f"    free now {torch.cuda.mem_get_info(args.device)[0] / 1e9:.2f} GB")
+    print(f"  disk: memory file {kept / 1e6:.1f} MB, whatever the length")
     model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
     first, later = seconds_per_chunk(model, parts.recipe, width, height, args.device, parts.dtype)
     codec, latents = parts.codec(), torch.zeros(1, config.in_channels, CHUNK_LATENTS, h, w)
-    begun = time.perf_counter()
-    codec.decode(latents)
-    decoding = time.perf_counter() - begun
+    for _ in range(2):  # the first one also looks for the fastest convolutions
+        begun = time.perf_counter()
+        codec.decode(latents)
+        decoding = time.perf_counter() - begun
+    if on_gpu:
+        print(f"  memory, measured: {torch.cuda.max_memory_allocated(args.device) / 1e9:.2f} GB at the most")
     seconds = first + (chunks - 1) * later + chunks * decoding
     print(f"  time, from a step of each stage: {later:.2f} s a chunk ({first:.2f} the first), decoding {decoding:.2f}")
     print(f"    {seconds:.0f} s in all, {chunks * CHUNK_FRAMES / seconds:.2f} frames a second")
 
 
-def total(path: Path) -> int:
-    """Bytes of a file, or of a folder's weights."""
-    return sum(f.stat().st_size for f in ([path] if path.is_file() else path.glob("*.safetensors")))
+def numbers_in(path: Path) -> int:
+    """How many weights are in a file, or in a folder's files."""
+    files = [path] if path.is_file() else path.glob("*.safetensors")
+    return sum(tensor.numel() for file in files for tensor in read_safetensors(file)[0].values())
 
 
 def beside(folder: Path, what: str) -> Path:
     """Text encoder or VAE of a model: in its own folder (diffusers' or the demo's layout), or in ComfyUI's models/."""
     own = {"text": ("text_encoder", "text_encoder.safetensors"), "vae": ("vae", "vae.safetensors")}[what]
-    comfy = {"text": "text_encoders/umt5*xxl*.safetensors", "vae": "vae/wan_2.1_vae*.safetensors"}[what]
+    comfy = {"text": "text_encoders/umt5_xxl*.safetensors", "vae": "vae/wan_2.1_vae*.safetensors"}[what]
     folder = folder if folder.is_dir() else folder.parent
     found = [folder / name for name in own if (folder / name).exists()]
-    for above in folder.resolve().parents:
-        found += sorted(above.glob(comfy)) if above.name == "models" else []
+    for above in (*folder.absolute().parents, *folder.resolve().parents):  # models are often links to another disk
+        found += sorted(above.glob(comfy))
     if not found:
         option = {"text": "--text-encoder", "vae": "--vae"}[what]
         raise FileNotFoundError(f"no {own[0]} in {folder} or in models/: download one, or say where with {option}")

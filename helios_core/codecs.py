@@ -39,7 +39,7 @@ class TextEncoder:
 class VideoCodec:
     """Frames to latents in model space and back, a window of 33 frames at a time.
 
-    `dtype` of None is float32, but bfloat16 on a CPU that computes in it: ten times as fast there.
+    `dtype` of None is float32, but bfloat16 on a CPU whose convolutions take it: up to ten times as fast there.
     """
 
     def __init__(self, path: str | Path, device="cpu", dtype: torch.dtype | None = None):
@@ -47,7 +47,9 @@ class VideoCodec:
 
         on_cpu = torch.device(device).type == "cpu"
         if dtype is None:
-            dtype = torch.bfloat16 if on_cpu and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+            # Without oneDNN, as on Apple's, there is not even the question.
+            known = on_cpu and torch.backends.mkldnn.is_available()
+            dtype = torch.bfloat16 if known and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
         path = Path(path)
         self.vae = AutoencoderKLWan.from_pretrained(path) if path.is_dir() else _vae_file(path)
         # torch's own to(): diffusers' warns of a cast that is meant.
@@ -102,14 +104,17 @@ def _text_file(path: Path, dtype):
         raise ValueError(f"{path.name}: not a UMT5 text encoder with its tokenizer (spiece_model) in it")
     for key in [key for key in tensors if key.endswith(".scale_weight")]:  # fp8 as ComfyUI packs it
         weight = key.removesuffix("scale_weight") + "weight"
-        tensors[weight] = tensors[weight].float() * tensors.pop(key).float()
+        tensors[weight] = (tensors[weight].float() * tensors.pop(key).float()).to(dtype)
+    for key in [key for key in tensors if key == "scaled_fp8" or key.endswith(".scale_input")]:
+        del tensors[key]  # for products in fp8, which are not done here
     with torch.device("meta"):
         encoder = UMT5EncoderModel(UMT5Config(**umt5_sizes(tensors)))
-    tensors = {key: tensor.to(dtype) for key, tensor in tensors.items() if tensor.is_floating_point()}
+    for key in tensors:  # one by one: a second copy of all would be 11 GB
+        tensors[key] = tensors[key].to(dtype)
     tensors["encoder.embed_tokens.weight"] = tensors["shared.weight"]
-    missing, _ = encoder.load_state_dict(tensors, strict=False, assign=True)
-    if missing:
-        raise ValueError(f"{path.name}: tensors are missing, {missing[0]} for one")
+    missing, unknown = encoder.load_state_dict(tensors, strict=False, assign=True)
+    if missing or unknown:
+        raise ValueError(f"{path.name}: tensors are missing or not known here, {[*missing, *unknown][0]} for one")
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=pieces.numpy().tobytes())
     return encoder, tokenizer.encode, int((metadata or {}).get("tokens", TOKENS))
 
@@ -136,7 +141,7 @@ def _vae_file(path: Path):
     tensors, _ = read_safetensors(path)
     if "decoder.head.0.gamma" in tensors:
         tensors = convert_wan_vae_to_diffusers(tensors)
-    if "decoder.norm_out.gamma" not in tensors:
+    if "decoder.norm_out.gamma" not in tensors or tensors["decoder.conv_in.weight"].shape[1] != 16:  # Wan 2.2's: 48
         raise ValueError(f"{path.name}: not a Wan 2.1 VAE")
     with torch.device("meta"):
         vae = AutoencoderKLWan(base_dim=tensors["decoder.norm_out.gamma"].shape[0])

@@ -1,5 +1,6 @@
-"""Weights from the Hugging Face hub into ComfyUI's folders: resumed where they were left, checked by SHA-256."""
+"""Weights from the Hugging Face hub into ComfyUI's folders: resumed where they were left, checked by their hashes."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -17,13 +18,13 @@ SPARE = 2**30  # bytes of the disk that are left free
 
 @dataclass(frozen=True)
 class Item:
-    """A file of a repository and where it belongs; `sha256` is the hub's, None for files that it keeps in git."""
+    """A file of a repository and where it belongs; `digest` is the hub's SHA-256, of small files git's own SHA-1."""
 
     repo: str
     name: str
     target: Path
     size: int
-    sha256: str | None
+    digest: str
 
     @property
     def part(self) -> Path:
@@ -31,9 +32,10 @@ class Item:
 
     def is_here(self) -> bool:
         """Whole and right: sizes are compared first, since hashing takes a minute for 28 GB."""
-        if not self.target.is_file() or self.target.stat().st_size != self.size:
-            return False
-        return self.sha256 is None or checksum(self.target) == self.sha256
+        return self.target.is_file() and self.target.stat().st_size == self.size and self.is_right(self.target)
+
+    def is_right(self, file: Path) -> bool:
+        return (checksum if len(self.digest) == 64 else git_checksum)(file) == self.digest
 
 
 def plan(model: str, models: Path) -> list[Item]:
@@ -46,28 +48,40 @@ def plan(model: str, models: Path) -> list[Item]:
     wanted[WAN] = places.get
     items = []
     for repo, place in wanted.items():
-        for file in HfApi().model_info(repo, files_metadata=True).siblings:
+        with reached():
+            files = HfApi().model_info(repo, files_metadata=True).siblings
+        for file in files:
             target = place(file.rfilename)
             if target is not None:
-                items.append(Item(repo, file.rfilename, target, file.size, file.lfs and file.lfs.sha256))
+                digest = file.lfs.sha256 if file.lfs else file.blob_id
+                items.append(Item(repo, file.rfilename, target, file.size, digest))
     return items
 
 
 def download(items: list[Item], models: Path, log=print) -> None:
     """Fetch what is not here yet. Raises OSError where the disk is too small or a file did not come as it should."""
     log(f"{len(items)} files, {sum(item.size for item in items) / 1e9:.1f} GB, into {models}")
-    missing = [item for item in items if not item.is_here()]
-    models.mkdir(parents=True, exist_ok=True)
-    begun = sum(item.part.stat().st_size for item in missing if item.part.exists())
-    need, free = sum(item.size for item in missing) - begun, shutil.disk_usage(models).free
-    if need + SPARE > free:
-        raise OSError(f"{models}: {need / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+    if any(item.target.exists() for item in items):
+        log("checking what is there")
+    missing, needs = [item for item in items if not item.is_here()], {}
+    for item in missing:
+        folder = item.target.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        begun = item.part.stat().st_size if item.part.exists() else 0
+        disk, need = folder.stat().st_dev, item.size - begun  # a model folder may be a link to another disk
+        needs[disk] = (folder, needs.get(disk, (folder, 0))[1] + need)
+    for folder, need in needs.values():
+        if need + SPARE > (free := shutil.disk_usage(folder).free):
+            raise OSError(f"{folder}: {need / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
     for item in missing:
         log(f"{item.target.relative_to(models)}: {item.size / 1e9:.2f} GB")
         fetch(item)
-        if item.sha256 is not None and checksum(item.part) != item.sha256:
+        if not item.is_right(item.part):
             item.part.unlink()
-            raise OSError(f"{item.name}: not what the hub says it is (SHA-256); run the command again")
+            raise OSError(f"{item.name}: not what the hub says it is (its hash); run the command again")
+        if item.target.exists():
+            os.replace(item.target, old := item.target.with_name(f"{item.target.name}.old"))
+            log(f"  another file of that name is now {old.name}")
         os.replace(item.part, item.target)
     log("all there" if missing else "all was there already")
 
@@ -85,7 +99,17 @@ def fetch(item: Item) -> None:
             file.truncate(begin := 0)
         if begin < item.size:
             url, headers = hf_hub_url(item.repo, item.name), build_hf_headers()
-            http_get(url, file, resume_size=begin, headers=headers, expected_size=item.size)
+            with reached():
+                http_get(url, file, resume_size=begin, headers=headers, expected_size=item.size)
+
+
+@contextlib.contextmanager
+def reached():
+    """The hub's client fails in its own ways, and in those of the HTTP library that its version uses."""
+    try:
+        yield
+    except Exception as error:
+        raise OSError(f"the Hugging Face hub: {error}. What has come is kept: run the command again") from error
 
 
 def checksum(path: Path) -> str:
@@ -97,7 +121,14 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+def git_checksum(path: Path) -> str:
+    """SHA-1 in hex of a file as git keeps it."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
 def find_models_folder() -> Path | None:
     """ComfyUI's models/, where this pack lies in its custom_nodes, or the working folder is in or at a ComfyUI."""
     here = [*Path(__file__).resolve().parents, Path.cwd(), *Path.cwd().parents]
-    return next((p / "models" for p in here if (p / "main.py").is_file() and (p / "models").is_dir()), None)
+    marks = ("main.py", "models", "custom_nodes")
+    return next((p / "models" for p in here if all((p / mark).exists() for mark in marks)), None)

@@ -4,6 +4,7 @@ import time
 
 import torch
 
+from .codecs import TOKENS
 from .config import CHUNK_LATENTS, SPATIAL_FACTOR, HeliosConfig
 from .denoise import ModelDenoiser
 from .memory import HistoryMemory
@@ -12,6 +13,7 @@ from .recipe import Recipe
 from .sampler import Step, plan_chunk
 
 REPEATS = 3
+SLOW = 5.0  # seconds of a step that is not repeated
 
 
 def activation_bytes(config: HeliosConfig, height: int, width: int, size: int) -> int:
@@ -36,7 +38,7 @@ def token_bytes(config: HeliosConfig, size: int) -> int:
 def seconds_per_chunk(model: HeliosTransformer, recipe: Recipe, width: int, height: int, device, dtype) -> list[float]:
     """Measured seconds of the first chunk and of a later one, sampling alone."""
     memory = HistoryMemory.empty(width, height).to(device)
-    text = torch.zeros(1, 512, model.config.text_dim, device=device, dtype=dtype)
+    text = torch.zeros(1, TOKENS, model.config.text_dim, device=device, dtype=dtype)
     denoise = ModelDenoiser(model, recipe, text if recipe.cfg > 1 else None, dtype)
     prompt, cost = ((1.0, text),), []
     for stage, plan in enumerate(plan_chunk(recipe, 1, width // SPATIAL_FACTOR, height // SPATIAL_FACTOR)):
@@ -48,5 +50,7 @@ def seconds_per_chunk(model: HeliosTransformer, recipe: Recipe, width: int, heig
             begun = time.perf_counter()
             denoise(x, step).sum().item()  # waits for the device
             times.append(time.perf_counter() - begun)
-        cost.append(min(times[1:]))  # the first one also embeds history and text
+            if times[-1] > SLOW:
+                break
+        cost.append(min(times[1:] or times))  # the first one also embeds history and text
     return [sum(n * c for n, c in zip(recipe.steps_of(chunk), cost)) for chunk in (0, 1)]

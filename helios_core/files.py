@@ -21,9 +21,12 @@ def write_whole(path: str | Path, content: bytes) -> None:
         raise
 
 
+INSTALL = "in the folder of this pack, pip install '.[cli]'"
+
+
 def demo_folder() -> Path:
     """Where the demo model is: in an installed package, or beside it in a checkout."""
     for folder in (Path(__file__).parent / "demo", Path(__file__).parents[1] / "demo"):
-        if (folder / "vae.safetensors").exists():
+        if all((folder / name).exists() for name in ("transformer", "text_encoder.safetensors", "vae.safetensors")):
             return folder
     raise FileNotFoundError("the demo model (folder demo/) is not here: download the pack anew, or name another model")

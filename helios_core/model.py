@@ -83,6 +83,9 @@ class HeliosTransformer(nn.Module):
     def from_checkpoint(cls, checkpoint: Checkpoint, device="cpu", dtype=torch.bfloat16) -> "HeliosTransformer":
         """A model for inference with the tensors of `load_checkpoint`, which it takes out of the checkpoint."""
         model = cls(checkpoint.config, device="meta", dtype=dtype)
+        if unknown := checkpoint.tensors.keys() - model.state_dict().keys():
+            name, there = checkpoint.files[0].name, sorted(unknown)[0]
+            raise ValueError(f"{name}: {there}: quantized weights with scales are read in ComfyUI only")
         convert_tensors(checkpoint.tensors, model, device)
         model.load_state_dict(checkpoint.tensors, assign=True)
         checkpoint.tensors.clear()

@@ -19,9 +19,11 @@ def load_demo(variant: str):
     tensors, metadata = comfy.utils.load_torch_file(
         str(folder / "text_encoder.safetensors"), safe_load=True, return_metadata=True
     )
-    clip = make_clip(tensors, int(metadata["tokens"]))
+    tokens = int(metadata["tokens"])
+    clip, model = make_clip(tensors, tokens), load_model(str(folder), variant)
+    model.model.text_tokens = tokens
     vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(folder / "vae.safetensors"), safe_load=True))
-    return load_model(str(folder), variant), clip, vae
+    return model, clip, vae
 
 
 def make_clip(tensors: dict, tokens: int) -> comfy.sd.CLIP:

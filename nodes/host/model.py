@@ -166,6 +166,8 @@ def host_sigma(step) -> float:
 
 
 class HeliosModel(comfy.model_base.BaseModel):
+    text_tokens = TEXT_TOKENS  # the demo's has fewer
+
     def __init__(self, model_config, variant: str, source: tuple, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostTransformer)
         self.variant, self.source = variant, source
@@ -187,7 +189,7 @@ class HeliosModel(comfy.model_base.BaseModel):
                     f"The text embeddings are {context.shape[-1]} wide, this model needs {width}: encode the prompt "
                     "with UMT5-XXL (CLIPLoader, type 'wan')."
                 )
-            context = torch.nn.functional.pad(context, (0, 0, 0, max(0, TEXT_TOKENS - context.shape[1])))
+            context = torch.nn.functional.pad(context, (0, 0, 0, max(0, self.text_tokens - context.shape[1])))
             out["c_crossattn"] = comfy.conds.CONDRegular(context)
         return out
 

@@ -103,6 +103,19 @@ def test_streaming(model, tmp_path):
     assert len(piped) == len(file) == 66 and all((x == y).all() for x, y in zip(piped, file))
 
 
+def test_a_player_that_is_closed(model, tmp_path):
+    """The film goes on without it."""
+    command = [sys.executable, "-m", "helios_core", "generate", "A red star.", "--model", model, "--size", "64x64"]
+    command += ["--length", "165", "--stream", "-o", tmp_path / "a.mp4"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as film:
+        assert film.stdout.read(100)
+        film.stdout.close()
+        said = film.stderr.read().decode()
+    assert film.returncode == 0 and "the film goes on" in said and "Traceback" not in said
+    assert len(frames(tmp_path / "a.mp4")) == 165
+    assert HistoryMemory.load(tmp_path / "a.safetensors")[0].chunk == 5
+
+
 def test_info(model, tmp_path, capsys):
     run("info", model, "--checksums")
     said = capsys.readouterr().out
@@ -125,14 +138,13 @@ def test_estimate(model, capsys):
     "arguments, said",
     [
         (["generate"], "no prompt"),
-        (["generate", "x", "--length", "0"], "--length 0: frames as 240, or seconds as 10s"),
-        (["generate", "x", "--length", "ten"], "--length ten"),
         (["generate", "x", "--size", "70x64"], "multiples of 64"),
         (["generate", "x", "--image", "nowhere.png"], "nowhere.png"),
         (["generate", "--schedule", "nowhere.txt"], "nowhere.txt"),
         (["generate", "x", "--vae", "transformer/diffusion_pytorch_model.safetensors"], "not a Wan 2.1 VAE"),
         (["generate", "x", "--text-encoder", "vae.safetensors"], "not a UMT5 text encoder"),
         (["extend", "vae.safetensors"], "vae.safetensors: not a Helios memory"),
+        (["generate", "x", "--device", "gpu"], "device"),
     ],
 )
 def test_what_goes_wrong_is_said_in_a_line(model, tmp_path, monkeypatch, capsys, arguments, said):
@@ -140,6 +152,72 @@ def test_what_goes_wrong_is_said_in_a_line(model, tmp_path, monkeypatch, capsys,
     run(*arguments, "--model", model, "-o", tmp_path / "x.mp4", status=1)
     error = capsys.readouterr().err
     assert error.startswith("helios: ") and said in error and not (tmp_path / "x.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--length", "0"], "'0': frames as 240, or seconds as 10s"),
+        (["--length", "ten"], "'ten': frames"),
+        (["--length", "infs"], "'infs': frames"),
+        (["--seed", "-1"], "'-1': a whole number"),
+        (["--seed", str(2**64)], "from 0 to 2^64 - 1"),
+        (["--cfg", "nan"], "'nan': 1 or more"),
+        (["--size", "64"], "WIDTHxHEIGHT"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_read(capsys, arguments, said):
+    with pytest.raises(SystemExit):
+        main(["generate", "x", *arguments])
+    assert said in capsys.readouterr().err
+
+
+def test_nothing_is_replaced_unasked(model, tmp_path, monkeypatch, capsys):
+    """Films take the next free name; what is there stays without --force, what is no memory with it too."""
+    monkeypatch.chdir(tmp_path)
+    at = ["--size", "64x64", "--length", "33", "--model", model]
+    for _ in range(2):
+        run("generate", "A red star.", *at)
+    assert "helios extend helios-2.safetensors" in capsys.readouterr().err
+    run("extend", "helios.safetensors", "--length", "33")  # the model is remembered
+    names = [f"helios{n}.{kind}" for n in ("", "-2", "-3") for kind in ("mp4", "safetensors")]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+    assert [HistoryMemory.load(name)[0].chunk for name in names[1::2]] == [1, 1, 2]
+    before = Path("helios.mp4").read_bytes()
+    run("generate", "A blue star.", *at, "-o", "helios.mp4", status=1)
+    assert "helios.mp4 is there already: --force" in capsys.readouterr().err
+    assert Path("helios.mp4").read_bytes() == before
+    run("generate", "A blue star.", *at, "-o", "helios.mp4", "--force")
+    assert Path("helios.mp4").read_bytes() != before
+    weights = (model / "vae.safetensors").read_bytes()
+    run("generate", "A blue star.", *at, "-o", model / "vae.mp4", "--force", status=1)
+    assert (model / "vae.safetensors").read_bytes() == weights
+    for wrong in ("film.safetensors", "film", tmp_path):
+        run("generate", "A blue star.", *at, "-o", wrong, status=1)
+        assert "an .mp4 file" in capsys.readouterr().err
+
+
+def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path):
+    (tmp_path / "story.txt").write_text("0: A red star.\n1: A blue ball.\n8: A purple square.\n")
+    at = ["--size", "64x64", "--length", "66", "--model", model, "-o", tmp_path / "a.mp4"]
+    run("generate", "--schedule", tmp_path / "story.txt", *at, "--variant", "base", "--steps", "2", "--cfg", "1")
+    assert HistoryMemory.load(tmp_path / "a.safetensors")[1]["prompt"] == "A blue ball."
+
+
+def test_parts_are_found_beside_a_model(tmp_path):
+    """In the layout of a download, wherever that is, and through a link to another disk."""
+    from helios_core.cli import beside
+
+    w, disk = tmp_path / "w", tmp_path / "disk" / "Helios-Mid"
+    for folder in (w / "diffusion_models", w / "text_encoders", disk):
+        folder.mkdir(parents=True)
+    wanted = w / "text_encoders" / "umt5_xxl_fp16.safetensors"
+    for file in (wanted, wanted.with_name("umt5-xxl-enc-bf16.safetensors")):
+        file.touch()
+    (w / "diffusion_models" / "Helios-Mid").symlink_to(disk)
+    assert beside(w / "diffusion_models" / "Helios-Mid", "text") == wanted
+    with pytest.raises(FileNotFoundError, match="--vae"):
+        beside(w / "diffusion_models" / "Helios-Mid", "vae")
 
 
 def test_a_model_that_does_not_tell_its_variant(model, tmp_path, capsys):
@@ -242,7 +320,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def describe(self, repo, name):
         content = self.files[repo][name]
         lfs = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
-        return {"rfilename": name, "size": len(content), **({"lfs": lfs} if name.endswith(".safetensors") else {})}
+        blob = {"blobId": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}
+        return {"rfilename": name, "size": len(content), **({"lfs": lfs} if name.endswith(".safetensors") else blob)}
 
     def answer(self, content, body, status=200, headers={}, cut=None):
         self.send_response(status)
@@ -277,7 +356,8 @@ def test_download(hub, tmp_path):
     """Only what is needed comes, each file where ComfyUI looks; a second run fetches nothing."""
     models = tmp_path / "ComfyUI" / "models"
     models.mkdir(parents=True)
-    (models.parent / "main.py").touch()
+    for name in ("main.py", "custom_nodes"):
+        (models.parent / name).touch()
     first = hub("mid", "--to", models)
     assert first.returncode == 0, first.stderr
     have = {p.relative_to(models).as_posix(): p.read_bytes() for p in models.rglob("*") if p.is_file()}
@@ -287,10 +367,20 @@ def test_download(hub, tmp_path):
     Hub.served.clear()
     again = hub("mid", "--to", models)
     assert again.returncode == 0 and "all was there already" in again.stdout and Hub.served == []
-    damaged = models / "vae" / Path(VAE).name
+    damaged, config = models / "vae" / Path(VAE).name, models / "diffusion_models/Helios-Mid/transformer/config.json"
     damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
+    config.write_bytes(b"[]")
     assert hub("mid", "--to", models).returncode == 0 and damaged.read_bytes() == Hub.files[WAN][VAE]
-    assert [name for name, _ in Hub.served] == [VAE]
+    assert sorted(name for name, _ in Hub.served) == [VAE, "transformer/config.json"]
+    assert config.read_bytes() == b"{}" and config.with_name("config.json.old").read_bytes() == b"[]"
+
+
+def test_the_hub_cannot_be_reached(tmp_path):
+    settings = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "helios_core", "download", "mid", "--to", tmp_path]
+    result = subprocess.run(command, env=settings, capture_output=True, text=True)
+    assert result.returncode == 1 and result.stderr.startswith("helios: the Hugging Face hub: ")
+    assert "Traceback" not in result.stderr
 
 
 def test_a_broken_download_goes_on(hub, tmp_path):
@@ -314,7 +404,7 @@ def test_a_broken_download_goes_on(hub, tmp_path):
 def test_a_wrong_file_is_not_kept(hub, tmp_path):
     Hub.lies = {VAE}
     result = hub("mid", "--to", tmp_path / "models")
-    assert result.returncode == 1 and "not what the hub says it is (SHA-256)" in result.stderr
+    assert result.returncode == 1 and "not what the hub says it is (its hash)" in result.stderr
     assert not (tmp_path / "models" / "vae" / Path(VAE).name).exists()
     Hub.lies = set()
     assert hub("mid", "--to", tmp_path / "models").returncode == 0
@@ -323,7 +413,7 @@ def test_a_wrong_file_is_not_kept(hub, tmp_path):
 def test_no_room_on_the_disk(tmp_path, monkeypatch):
     from helios_core import download
 
-    items = [download.Item("r", "n", tmp_path / "models" / "n", size=10**16, sha256=None)]
+    items = [download.Item("r", "n", tmp_path / "models" / "n", size=10**16, digest="0" * 64)]
     with pytest.raises(OSError, match=r"10000000\.0 GB are needed and [\d.]+ GB are free"):
         download.download(items, tmp_path / "models")
 
