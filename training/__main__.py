@@ -6,6 +6,7 @@ text encoder, few steps; then the files in demo/ and their evaluation. Hours on 
 
 import argparse
 import math
+import shutil
 from pathlib import Path
 
 import torch
@@ -23,9 +24,9 @@ def log(text: str) -> None:
     print(text, flush=True)
 
 
-def encode(number: int, demo: Path, runs: Path, films: int, clips: int, workers: int, device: str) -> None:
+def encode(number: int, runs: Path, films: int, clips: int, workers: int, device: str) -> None:
     torch.set_num_threads(1)
-    codec = VideoCodec(demo / "vae.safetensors", device, torch.bfloat16)
+    codec = VideoCodec(runs / "vae.safetensors", device, torch.bfloat16)
     for name, count, chunks in (("films", films, data.CHUNKS), ("clips", clips, 1)):
         shards = range(number, math.ceil(count * chunks / data.SHARD), workers)
         data.make(codec, runs / name, shards, chunks, log=log)
@@ -37,23 +38,26 @@ def main() -> None:
     parser.add_argument("--demo", type=Path, default=Path(__file__).parents[1] / "demo", help="where the files go")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--films", type=int, default=1280, help="of four chunks each: 1280")
-    parser.add_argument("--clips", type=int, default=3200, help="of one chunk each: 3200")
-    parser.add_argument("--steps", type=int, default=7000, help="of the transformer's training: 7000")
+    parser.add_argument("--clips", type=int, default=12_000, help="of one chunk each: 12000")
+    parser.add_argument("--steps", type=int, default=8000, help="of the transformer's training: 8000")
     parser.add_argument("--rounds", type=int, default=400, help="of sampling and learning for few steps: 400")
+    parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
     args = parser.parse_args()
     for folder in (args.runs, args.demo):
         folder.mkdir(parents=True, exist_ok=True)
-    if not (args.demo / "vae.safetensors").exists():
-        save_vae(vae.train(args.runs / "vae.pt", device=args.device, log=log), args.demo / "vae.safetensors")
+    codec = args.runs / "vae.safetensors"
+    if not codec.exists():
+        save_vae(vae.train(args.runs / "vae.pt", device=args.device, log=log), codec)
     workers = torch.get_num_threads() if args.device == "cpu" else 1
-    processes.spawn(encode, (args.demo, args.runs, args.films, args.clips, workers, args.device), nprocs=workers)
+    processes.spawn(encode, (args.runs, args.films, args.clips, workers, args.device), nprocs=workers)
     films = Films(data.load(args.runs / "films"), data.load(args.runs / "clips"))
-    how = {"device": args.device, "compiled": True, "log": log}
+    how = {"device": args.device, "compiled": not args.eager, "log": log}
     teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, **how)
     student = distill.train(films, teacher, args.runs / "distilled.pt", args.rounds, **how).cpu()
+    shutil.copy(codec, args.demo)
     save_transformer(student.transformer, args.demo / "transformer")
     save_text(student.text, student.tokenizer.serialized_model_proto(), TOKENS, args.demo / "text_encoder.safetensors")
-    report.write(args.demo, log=log)
+    report.write(args.demo, args.runs, log=log)
 
 
 if __name__ == "__main__":

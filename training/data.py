@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from helios_core.codecs import VideoCodec
@@ -28,28 +29,32 @@ def random_story(rng: np.random.Generator, chunks: int = CHUNKS) -> tuple[list[S
     blend_at = int(rng.integers(1, chunks)) if kind > 0.8 and chunks > 1 else None
     for k in range(1, chunks):
         cut = 0.4 < kind <= 0.8 and rng.random() < 0.5
-        scenes.append(changed(scenes[-1], rng) if cut or k == blend_at else scenes[-1])
+        other = changed(scenes[-1], rng) if cut or k == blend_at else scenes[-1]
+        while k == blend_at and len(other.things) != len(scenes[-1].things):  # nothing is half there
+            other = changed(scenes[-1], rng)
+        scenes.append(other)
         blends.append(float(rng.uniform(0.2, 0.8)) if k == blend_at else 1.0)
     return scenes, blends
 
 
 def make_shard(codec: VideoCodec, seed: int, chunks: int = CHUNKS) -> Encoded:
     """latents (N, chunks, 16, 9, 16, 24) float16 in model space, `cover` (N, chunks, 9, 16, 24) the share of each
-    latent's pixels that a thing covers, `still` (N, 16, 1, 16, 24) the last latent of a clip that repeats the first
-    frame, and the stories."""
+    latent's pixels that a thing covers, of films `still` (N, 16, 1, 16, 24), the last latent of a clip that repeats the
+    first frame, and the stories."""
     rng, latents, cover, still, stories = np.random.default_rng(seed), [], [], [], []
     for _ in range(SHARD // chunks):
         scenes, blends = random_story(rng, chunks)
         film = make_film(scenes, blends, rng)
         windows = torch.from_numpy(film).split(CHUNK_FRAMES)
         latents.append(torch.cat([codec.encode(window) for window in windows]).half())
-        still.append(codec.encode_image(windows[0][:1])[1][0].half())
+        if chunks > 1:
+            still.append(codec.encode_image(windows[0][:1])[1][0].half())
         mask = things(torch.cat(to_video(film).split(CHUNK_FRAMES, dim=2)))
         mask = torch.cat([mask[:, :, :1].expand(-1, -1, 4, -1, -1), mask[:, :, 1:]], dim=2)
         cover.append(F.avg_pool3d(mask, (4, 8, 8))[:, 0].half())
         stories.append({"scenes": [asdict(scene) for scene in scenes], "blends": blends})
     tensors = {"latents": latents, "cover": cover, "still": still}
-    return {name: torch.stack(rows).contiguous() for name, rows in tensors.items()}, stories
+    return {name: torch.stack(rows).contiguous() for name, rows in tensors.items() if rows}, stories
 
 
 def make(codec: VideoCodec, folder: Path, shards: range, chunks: int = CHUNKS, log=print) -> None:
@@ -67,12 +72,10 @@ def make(codec: VideoCodec, folder: Path, shards: range, chunks: int = CHUNKS, l
 
 def load(folder: Path) -> Encoded:
     """All shards of a folder, put together."""
-    from safetensors import safe_open
-
     parts, stories = [], []
     for path in sorted(folder.glob("*.safetensors")):
-        parts.append(load_file(path))
         with safe_open(path, "pt") as file:
+            parts.append({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118, not a dict
             stories += json.loads(file.metadata()["stories"])
     tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     for story in stories:

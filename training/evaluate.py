@@ -1,9 +1,12 @@
 """What the demo really does, seen in its frames; beside it what it does without memory, or without being told.
 
-Everything is measured on decoded frames, by the same analysis as on drawn films of the same prompts (the control).
+Everything is measured on decoded frames, by the same analysis as on drawn films of the same scenes that went
+through the VAE (the control).
 """
 
 import time
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,10 +32,12 @@ from helios_core.config import CHUNK_FRAMES
 from helios_core.denoise import ModelDenoiser
 from helios_core.prompts import parse_schedule
 
-from .measure import follow, ground_of, is_motion, shape_of, things_of
-from .world import COLOURS, GROUNDS, HEIGHT, SHAPES, WIDTH, Scene, Thing, caption, make_film, random_scene
+from .measure import follow, ground_of, is_motion, shape_of, size_of, things_of
+from .world import GROUNDS, HEIGHT, WIDTH, Scene, Thing, caption, make_film, random_scene
 
 WATCHED = slice(0, CHUNK_FRAMES, 4)  # frames of a chunk that are looked at
+LOST = 100.0  # pixels off, where a thing is not seen at all
+Script = list[tuple[int, int, Scene]]  # (start, blend, scene), as a schedule's segments
 
 
 @dataclass
@@ -44,7 +49,7 @@ class Demo:
     codec: VideoCodec
     recipe: Recipe
     forgets: bool = False  # baseline: every chunk sees an empty history
-    deaf: bool = False  # baseline: every prompt is the empty one
+    deaf: bool = False  # baseline: every prompt is about some other scene
 
     @classmethod
     def load(cls, folder: Path, variant: str, **baseline: bool) -> "Demo":
@@ -56,10 +61,17 @@ class Demo:
     def film(self, *args, **kwargs) -> list[np.ndarray]:
         return list(self.chunks(*args, **kwargs))
 
+    def chunks(self, script: Script, chunks: int, seed: int, memory=None) -> Iterator[np.ndarray]:
+        """Chunks of frames (33, H, W, 3)."""
+        rng = np.random.default_rng(seed)
+        return self.sample(
+            [(start, blend, caption(scene, rng)) for start, blend, scene in script], chunks, seed, memory
+        )
+
     @torch.inference_mode()
-    def chunks(self, prompts: list[tuple[int, int, str]], chunks: int, seed: int, memory=None) -> Iterator[np.ndarray]:
-        """Chunks of frames (33, H, W, 3); `prompts` are (start, blend, text)."""
-        segments = tuple(Segment(k, self.encode_text("" if self.deaf else text), blend=b) for k, b, text in prompts)
+    def sample(self, prompts: list[tuple[int, int, str]], chunks: int, seed: int, memory=None) -> Iterator[np.ndarray]:
+        """As `chunks`, with prompts (start, blend, text)."""
+        segments = tuple(Segment(start, self.encode_text(self.heard(text)), blend) for start, blend, text in prompts)
         negative = self.encode_text("") if self.recipe.cfg > 1 else None
         denoise, schedule = ModelDenoiser(self.model, self.recipe, negative), PromptSchedule(segments)
         memory = memory or HistoryMemory.empty(WIDTH, HEIGHT)
@@ -71,25 +83,48 @@ class Demo:
                     yield self.codec.decode(record.latents).numpy()
                     memory = record.memory
 
+    def heard(self, text: str) -> str:
+        if not self.deaf:
+            return text
+        rng = np.random.default_rng(zlib.crc32(text.encode()))
+        return caption(random_scene(rng), rng)
+
+
+class Drawn(Demo):
+    """The control: the scenes themselves, through the VAE; behind a memory, the chunk after those it has seen."""
+
+    def chunks(self, script: Script, chunks: int, seed: int, memory=None) -> Iterator[np.ndarray]:
+        before = memory.chunk if memory else 0
+        schedule = PromptSchedule(tuple(Segment(start, scene, blend) for start, blend, scene in script))
+        weights, scenes = zip(*(schedule.at(k)[-1] for k in range(before + chunks)))
+        film = make_film(list(scenes), list(weights), np.random.default_rng(seed))
+        for window in torch.from_numpy(film).split(CHUNK_FRAMES)[before:]:
+            yield self.codec.decode(self.codec.encode(window)).numpy()
+
 
 @dataclass
 class Score:
-    """Shares of what was looked at."""
+    """Shares of what was looked at; `count`: as many things as asked, and no more."""
 
     ground: list = field(default_factory=list)
     colour: list = field(default_factory=list)
     shape: list = field(default_factory=list)
     motion: list = field(default_factory=list)
+    size: list = field(default_factory=list)
+    count: list = field(default_factory=list)
 
     def add(self, frames: np.ndarray, scene: Scene) -> None:
         middle = frames[len(frames) // 2]
         self.ground.append(ground_of(middle)[0] == scene.ground)
-        seen = {s.name for s in things_of(middle)[: len(scene.things)]}
+        things = things_of(middle)
+        self.count.append(len(things) == len(scene.things))
+        seen = {s.name: s for s in reversed(things[: len(scene.things)])}
         for thing in scene.things:
             self.colour.append(thing.colour in seen)
-            shapes = [s for f in frames[4::12] for s in things_of(f) if s.name == thing.colour]
-            votes = [shape_of(s) for s in shapes]
-            self.shape.append(bool(votes) and max(set(votes), key=votes.count) == thing.shape)
+            self.size.append(thing.colour in seen and size_of(seen[thing.colour]) == thing.size)
+            largest = (next((s for s in things_of(f) if s.name == thing.colour), None) for f in frames[4::12])
+            votes = Counter(shape_of(s) for s in largest if s is not None).most_common(1)
+            self.shape.append(bool(votes) and votes[0][0] == thing.shape)
             self.motion.append(is_motion(follow(frames[WATCHED], thing.colour), thing.motion))
 
     def shares(self) -> dict[str, float]:
@@ -97,26 +132,14 @@ class Score:
 
 
 def prompts(demo: Demo, count: int, seed: int = 0) -> dict:
-    """One chunk of `count` scenes that were kept from training; with the first ones' frames, `rows`."""
+    """One chunk of `count` scenes that were kept from training; with frames of the first ones, `rows`."""
     rng, seen, rows = np.random.default_rng(seed), Score(), []
-    for number, (scene, text) in enumerate(asked(rng, count)):
-        (frames,) = demo.film([(0, 0, text)], 1, seed=number)
+    for number in range(count):
+        scene = random_scene(rng, held_out=True)
+        (frames,) = demo.film([(0, 0, scene)], 1, seed=number)
         seen.add(frames, scene)
-        rows.append((text, list(frames[::16])))
-    return {**seen.shares(), "rows": rows[:8]}
-
-
-def drawn(count: int, seed: int = 0) -> dict[str, float]:
-    """The control: drawn films of the same scenes."""
-    rng, seen = np.random.default_rng(seed), Score()
-    for scene, _ in asked(rng, count):
-        seen.add(make_film([scene], [1.0], np.random.default_rng(seed)), scene)
-    return seen.shares()
-
-
-def asked(rng, count: int) -> list[tuple[Scene, str]]:
-    scenes = [random_scene(rng, held_out=True) for _ in range(count)]
-    return [(scene, caption(scene, rng)) for scene in scenes]
+        rows += [(caption(scene, np.random.default_rng(number)), list(frames[::16].copy()))] if number < 8 else []
+    return {**seen.shares(), "rows": rows}
 
 
 def cuts(demo: Demo, count: int, seed: int = 1) -> dict[str, float]:
@@ -124,31 +147,33 @@ def cuts(demo: Demo, count: int, seed: int = 1) -> dict[str, float]:
     rng, seen = np.random.default_rng(seed), Score()
     for number in range(count):
         a, b = other_scenes(rng)
-        film = demo.film([(0, 0, caption(a, rng)), (2, 0, caption(b, rng))], 3, seed=number)
-        seen.add(film[2], b)
+        seen.add(demo.film([(0, 0, a), (2, 0, b)], 3, seed=number)[2], b)
     return {"ground and colour": float(np.mean([*map(all, zip(seen.ground, seen.colour))])), **seen.shares()}
 
 
 def other_scenes(rng) -> tuple[Scene, Scene]:
-    """Two scenes of one thing each that differ in ground and colour."""
+    """Two scenes of one thing each that differ in colour, and clearly in their grounds."""
     while True:
         a, b = (random_scene(rng, held_out=True) for _ in range(2))
         a, b = (replace(scene, things=scene.things[:1]) for scene in (a, b))
-        if a.ground != b.ground and a.things[0].colour != b.things[0].colour:
+        apart = np.abs(np.subtract(GROUNDS[a.ground], GROUNDS[b.ground])).max()
+        if apart > 0.3 and a.things[0].colour != b.things[0].colour:
             return a, b
 
 
 def blends(demo: Demo, count: int, seed: int = 2) -> dict[str, float]:
     """How far the ground's colour has come, on the straight line from the old to the new, in chunks 1 to 4 of films
-    whose prompt blends over chunks 2 to 4: means over the films."""
+    whose prompt blends over chunks 2 to 4: means over the films, and in how many chunk 3 is a fifth of the way or more
+    from either end."""
     rng, ways = np.random.default_rng(seed), []
     for number in range(count):
         a, b = other_scenes(rng)
-        film = demo.film([(0, 0, caption(a, rng)), (2, 3, caption(b, rng))], 5, seed=number)
+        film = demo.film([(0, 0, a), (2, 3, b)], 5, seed=number)
         old, new = (np.array(GROUNDS[scene.ground]) for scene in (a, b))
         colours = [np.median(ground_of(chunk[16])[1], axis=(0, 1)) for chunk in film[1:]]
         ways.append([float((colour - old) @ (new - old) / ((new - old) @ (new - old))) for colour in colours])
-    return {f"chunk {k}": float(way) for k, way in enumerate(np.mean(ways, axis=0), 1)}
+    between = float(np.mean([0.2 <= way[2] <= 0.8 for way in ways]))
+    return {**{f"chunk {k}": float(way) for k, way in enumerate(np.mean(ways, axis=0), 1)}, "between": between}
 
 
 def pictures(demo: Demo, count: int, seed: int = 3) -> dict[str, float]:
@@ -156,14 +181,14 @@ def pictures(demo: Demo, count: int, seed: int = 3) -> dict[str, float]:
     rng, psnr, kept = np.random.default_rng(seed), [], []
     for number in range(count):
         scene = random_scene(rng, held_out=True)
-        picture = torch.from_numpy(make_film([scene], [1.0], rng)[:1])
+        picture = torch.from_numpy(make_film([scene], [1.0], np.random.default_rng(number))[:1])
         memory = HistoryMemory.from_image(*demo.codec.encode_image(picture), seed=number)
-        film = demo.film([(0, 0, caption(scene, rng))], 6, seed=number, memory=memory)
+        film = demo.film([(0, 0, scene)], 6, seed=number, memory=memory)
         error = float(np.square(film[0][0] - picture[0].numpy()).mean())
         psnr.append(-10 * np.log10(error))
         score = Score()
         score.add(film[5], scene)
-        kept.append(score.ground[0] and score.colour[0])
+        kept.append(score.ground[0] and all(score.colour))
     return {"PSNR, dB": float(np.mean(psnr)), "ground and colour of chunk 5": float(np.mean(kept))}
 
 
@@ -171,40 +196,65 @@ def videos(demo: Demo, count: int, seed: int = 4) -> dict[str, float]:
     """Films that go on from a video: whether it still moves as it did, and how many pixels from where it would be."""
     rng, moves, errors = np.random.default_rng(seed), [], []
     for number in range(count):
-        colour, shape = str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES))
-        motion = str(rng.choice(["left", "right", "up", "down"]))
-        scene = Scene(str(rng.choice(list(GROUNDS))), (Thing(shape, colour, "small", motion),))
-        drawn = make_film([scene] * 2, [1.0] * 2, rng)
-        given, wanted = torch.from_numpy(drawn[:CHUNK_FRAMES]), drawn[CHUNK_FRAMES:]
-        memory = HistoryMemory.from_video(demo.codec.encode(given[:1]), demo.codec.encode(given), seed=number)
-        made = demo.film([(0, 0, caption(scene, rng))], 1, seed=number, memory=memory)[0]
-        path, want = follow(made[WATCHED], colour), follow(wanted[WATCHED], colour)
-        moves.append(is_motion(path, motion) or is_motion(want, "still"))
-        errors.append(float(np.nanmedian(np.hypot(*(path - want).T))))
-    return {"goes on": float(np.mean(moves)), "pixels off": float(np.nanmedian(errors))}
+        scene = moving_scene(rng)
+        thing = scene.things[0]
+        film = make_film([scene] * 2, [1.0] * 2, np.random.default_rng(number))
+        given, wanted = torch.from_numpy(film[:CHUNK_FRAMES]), film[CHUNK_FRAMES:]
+        seen = demo.codec.encode(given[:1]), demo.codec.encode(given)
+        memory = HistoryMemory.from_video(*seen, seed=number, count=1)
+        made = demo.film([(0, 0, scene)], 1, seed=number, memory=memory)[0]
+        path, want = follow(made[WATCHED], thing.colour), follow(wanted[WATCHED], thing.colour)
+        moves.append(is_motion(path, thing.motion))
+        errors.append(float(np.median(np.nan_to_num(np.hypot(*(path - want).T), nan=LOST))))
+    return {"goes on": float(np.mean(moves)), "pixels off": float(np.median(errors))}
+
+
+def moving_scene(rng) -> Scene:
+    """A small thing alone that still has a way to go in the second chunk."""
+    while True:
+        scene = random_scene(rng, held_out=True)
+        thing = scene.things[0]
+        if len(scene.things) == 1 and thing.size == "small" and thing.motion in ("left", "right", "up", "down"):
+            return scene
 
 
 def minute(demo: Demo, seed: int = 5, chunks: int = 44) -> dict:
-    """A long film of one prompt: how far the thing's colour drifts from chunk 1's, in shares of the range, in how many
-    chunks the thing is there, how many pixels it jumps where chunks meet (in the world it moves 1.4 a frame); and for
-    each chunk its middle frame, its seconds and the process' memory in MB."""
-    frames, ends, seconds, memory, process, begun = [], [], [], [], psutil.Process(), time.perf_counter()
-    for chunk in demo.chunks([(0, 0, "A yellow star bounces from side to side on a navy background.")], chunks, seed):
+    """A long film of one prompt: how far the colours of the largest thing and of the ground drift from chunk 0's, in
+    shares of the range; in how many chunks the thing is there; how many pixels it jumps at the most where chunks meet
+    (in the world it moves 1.4 a frame). And for each chunk its middle frame, its seconds and the memory in MB."""
+    ends, grounds, seconds, memory, process = [], [], [], [], psutil.Process()
+    frames = np.empty((chunks, HEIGHT, WIDTH, 3), np.float32)  # a view would keep a whole chunk alive
+    scene, begun = Scene("navy", (Thing("star", "yellow", "medium", "bounce"),)), time.perf_counter()
+    for k, chunk in enumerate(demo.chunks([(0, 0, scene)], chunks, seed)):
         seconds.append(time.perf_counter() - begun)
         memory.append(process.memory_info().rss / 1e6)
-        frames.append(chunk[CHUNK_FRAMES // 2])
-        ends.append(follow(chunk[[0, -1]], "yellow"))
+        frames[k] = chunk[CHUNK_FRAMES // 2]
+        grounds.append(np.median(ground_of(frames[k])[1], axis=(0, 1)))
+        ends.append([next(iter(things_of(frame)), None) for frame in (chunk[0], chunk[-1])])
         begun = time.perf_counter()
-    seen = [next((s for s in things_of(frame) if s.name == "yellow"), None) for frame in frames]
-    colours = [s.colour for s in seen if s is not None]
-    drift = max((float(np.abs(c - colours[0]).max()) for c in colours), default=1.0)
-    jumps = [np.hypot(*(after[0] - before[1])) for before, after in zip(ends, ends[1:])]
-    shares = {"colour drift": drift, "chunks with the thing": float(np.mean([s is not None for s in seen]))}
-    shares["pixels from chunk to chunk"] = float(np.nanmean(jumps))
-    return {**shares, "frames": frames, "seconds": seconds, "memory": memory}
+    things = [next(iter(things_of(frame)), None) for frame in frames]
+    found = [thing is not None and thing.name == "yellow" for thing in things]
+    joints = [(before[1], after[0]) for before, after in zip(ends, ends[1:])]
+    jumps = [np.hypot(b.x - a.x, b.y - a.y) if a and b else LOST for a, b in joints]
+    return {
+        "thing's drift": farthest([thing and thing.colour for thing in things]),
+        "ground's drift": farthest(grounds),
+        "chunks with the thing": float(np.mean(found)),
+        "largest jump, pixels": float(max(jumps, default=0.0)),
+        "frames": list(frames),
+        "seconds": seconds,
+        "memory": memory,
+    }
+
+
+def farthest(colours: list) -> float:
+    """The most that any channel of any colour (3,) differs from the first one's; 1 without a first one."""
+    if colours[0] is None:
+        return 1.0
+    return max(float(np.abs(colour - colours[0]).max()) for colour in colours if colour is not None)
 
 
 def story(demo: Demo, seed: int = 0) -> list[np.ndarray]:
     """The film of demo/film.txt, as `make demo` makes it."""
     schedule = parse_schedule((Path(__file__).parents[1] / "demo/film.txt").read_text("utf-8"))
-    return demo.film([(segment.start, segment.blend, segment.text) for segment in schedule.segments], 9, seed)
+    return list(demo.sample([(s.start, s.blend, s.text) for s in schedule.segments], 9, seed))

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, HeliosTransformer3DModel
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from helios_core import HeliosTransformer
 from helios_core.checkpoint import rename_key
+from helios_core.files import write_whole
 
 from .vae import NOISE, encode, to_video
 from .world import make_film, random_scene
@@ -69,14 +70,20 @@ def save_vae(vae: AutoencoderKLWan, path: Path) -> None:
     mean, std = (f(torch.cat(latents), dim=(0, 2, 3, 4)).cpu() for f in (torch.mean, torch.std))
     as_wan_latents(vae.cpu().float(), mean, std)
     tensors = {wan_key(key): tensor.half().contiguous() for key, tensor in vae.state_dict().items()}
-    save_file(tensors, path, {"format": "pt"})
+    write(tensors, path, {"format": "pt"})
+
+
+def write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """A file that all may read, there whole or not at all."""
+    write_whole(path, save(tensors, metadata))
+    path.chmod(0o644)
 
 
 def save_text(encoder, tokenizer: bytes, tokens: int, path: Path) -> None:
     tensors = {key: tensor.half().contiguous() for key, tensor in encoder.state_dict().items()}
     tensors.pop("encoder.embed_tokens.weight", None)  # the same as shared.weight
     tensors["spiece_model"] = torch.frombuffer(bytearray(tokenizer), dtype=torch.uint8)
-    save_file(tensors, path, {"format": "pt", "tokens": str(tokens)})
+    write(tensors, path, {"format": "pt", "tokens": str(tokens)})
 
 
 def save_transformer(model: HeliosTransformer, folder: Path) -> None:

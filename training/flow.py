@@ -4,7 +4,7 @@ A sample is a chunk of a film, the 19 latent frames before it, the anchor, and w
 full size (Base) or as one stage of the pyramid (Mid and Distilled); one network learns both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,10 @@ class Batch:
     after: list[str]
     weight: Tensor  # (B,)
 
+    def to(self, device) -> "Batch":
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
+
 
 class Films:
     """Random chunks with a history, from encoded films; clips, of one chunk, are more of the first ones."""
@@ -47,7 +51,6 @@ class Films:
         self.first = {
             "latents": torch.cat([self.tensors["latents"][:, 0], more["latents"][:, 0]]),
             "cover": torch.cat([self.tensors["cover"][:, 0], more["cover"][:, 0]]),
-            "still": torch.cat([self.tensors["still"], more["still"]]),
         }
         self.first_scenes = [story["scenes"][0] for story in [*self.stories, *stories]]
 
@@ -63,11 +66,12 @@ class Films:
         return Batch(torch.stack(x0).float(), *past, torch.stack(cover).float(), before, after, torch.tensor(weight))
 
     def _beginning(self, rng, alone):
-        film = int(rng.integers(len(self.first_scenes)))
+        pictured = not alone and rng.random() < PICTURES
+        film = int(rng.integers(len(self.stories if pictured else self.first_scenes)))  # films come before clips
         chunk, cover = self.first["latents"][film], self.first["cover"][film][None]
         past, anchor = chunk[:, :0].float(), torch.zeros_like(chunk[:, :1]).float()
-        if not alone and rng.random() < PICTURES:
-            past, anchor = given(self.first["still"][film].float(), rng), given(chunk[:, :1].float(), rng)
+        if pictured:
+            past, anchor = given(self.tensors["still"][film].float(), rng), given(chunk[:, :1].float(), rng)
         scene = self.first_scenes[film]
         return chunk, cover, remembered(past), anchor, 1.0, (scene, scene)
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .world import COLOURS, GROUNDS, HEIGHT, SHAPES, X, Y, distance_to
+from .world import COLOURS, GROUNDS, HEIGHT, SHAPES, SIZES, X, Y, distance_to
 
 DIFFERENT = 0.13  # in any colour, from the ground
-LEAST = 80  # pixels of a thing; the smallest has 450
-STILL = 6.0  # pixels in a chunk; what moves goes 33 or 46
+LEAST = 80  # pixels of a thing; the smallest has 600
+STILL, MOVED = 6.0, 15.0  # pixels in a chunk, at most and at least; what moves goes 32 or 45
+JUMP = 20.0  # pixels between two looks that nothing goes
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ def things_of(frame: np.ndarray) -> list[Seen]:
     return sorted(found, key=lambda seen: -seen.area)
 
 
+def size_of(seen: Seen) -> str:
+    radius = np.sqrt(seen.area / np.pi)
+    return min(SIZES, key=lambda size: abs(SIZES[size] - radius))
+
+
 def shape_of(seen: Seen) -> str:
     """The shape that covers the thing best, of its own area, moved by a pixel at the most."""
     radius = np.sqrt(seen.area / np.pi)
@@ -81,13 +87,16 @@ def follow(frames: np.ndarray, name: str) -> np.ndarray:
 
 
 def motion_of(places: np.ndarray) -> str:
-    """One of "left", "right", "up", "down", "still" for a path (T, 2); "lost" where it is hardly seen."""
+    """One of "left", "right", "up", "down", "still" for a path (T, 2) with a place every fourth frame; "lost" where it
+    is hardly seen, jumps, or goes less far than anything that moves."""
     places = places[~np.isnan(places[:, 0])]
-    if len(places) < 4:
+    if len(places) < 4 or np.hypot(*np.diff(places, axis=0).T).max() > JUMP:
         return "lost"
     dx, dy = places[-1] - places[0]
     if max(abs(dx), abs(dy)) < STILL:
         return "still"
+    if max(abs(dx), abs(dy)) < MOVED:
+        return "lost"
     if abs(dx) > abs(dy):
         return "right" if dx > 0 else "left"
     return "down" if dy > 0 else "up"
@@ -97,5 +106,7 @@ def is_motion(places: np.ndarray, asked: str) -> bool:
     """Whether a path is what was asked; a bounce goes to a side, or to one and back."""
     if asked != "bounce":
         return motion_of(places) == asked
-    x = places[~np.isnan(places[:, 0]), 0]
-    return len(x) > 3 and float(np.ptp(x)) > STILL and motion_of(places) in ("left", "right", "still")
+    x, y = places[~np.isnan(places[:, 0])].T
+    if len(x) < 4 or np.hypot(np.diff(x), np.diff(y)).max() > JUMP:
+        return False
+    return float(np.ptp(x)) > MOVED and float(np.ptp(y)) < MOVED

@@ -7,30 +7,36 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
+from helios_core.download import checksum
+
 from . import evaluate
-from .evaluate import Demo, drawn
+from .evaluate import Demo, Drawn
 from .pictures import sheet
 
-WAYS = {  # a recipe, and what is taken away from it
-    "Base": ("base", {}),
-    "Distilled": ("distilled", {}),
-    "Distilled, no memory": ("distilled", {"forgets": True}),
-    "Distilled, no prompt": ("distilled", {"deaf": True}),
+WAYS = {  # how films are made, with which recipe, and what is taken away from it
+    "drawn": (Drawn, "distilled", {}),
+    "Base": (Demo, "base", {}),
+    "Distilled": (Demo, "distilled", {}),
+    "Distilled, without memory": (Demo, "distilled", {"forgets": True}),
+    "Distilled, another prompt": (Demo, "distilled", {"deaf": True}),
 }
+POINTLESS = [("Distilled, without memory", "prompts")]  # a first chunk has none anyway
 FILMS = {"prompts": 100, "cuts": 40, "blends": 20, "pictures": 20, "videos": 40}
 OF_BASE = {"prompts": 100, "cuts": 20, "blends": 10, "pictures": 10, "videos": 20}  # 100 evaluations a chunk take long
 TEXT = """\
 # What the demo does
 
 Written by `python -m training` from the files in this folder. Everything is measured on decoded frames, by the
-same image analysis (`training/measure.py`) as on drawn films of the same prompts. The prompts are about
-combinations of ground, shape, colour and motion that were kept from training. Base takes 50 steps a chunk, with
-guidance; Distilled takes 2 steps at each of three sizes, without (4 in the first chunk). Two baselines show
-what memory and prompt do: in one every chunk sees an empty history, in the other every prompt is the empty one.
+same image analysis (`training/measure.py`); "drawn" is the control, drawn films of the same scenes after encoding
+and decoding. All scenes but the minute's are combinations of ground, shape, colour and motion that were kept from
+training. Base takes 50 steps a chunk, with guidance; Distilled takes 2 steps at each of three sizes, without (4 in
+the first chunk). Two baselines show what memory and prompt do: in one every chunk sees an empty history, in the
+other every prompt is about another scene.
 
 ## Prompts
 
-One chunk of each of {prompts} scenes of one or two things: the shares that are right.
+One chunk of each of {prompts} scenes of one or two things: the shares that are right; "count" is as many things as
+asked and nothing else.
 
 {prompts_table}
 
@@ -38,15 +44,16 @@ One chunk of each of {prompts} scenes of one or two things: the shares that are 
 
 ## Cuts
 
-Two chunks of one prompt, then one of another with another ground and colour: what the middle frame of the third
-chunk shows of it ({cuts} films, of Base {base_cuts}).
+Two chunks of one prompt, then one of another with another ground and colour: what the third chunk shows of it
+({cuts} films, of Base {base_cuts}). Things that rest at an edge already cannot move on, not even drawn ones.
 
 {cuts_table}
 
 ## Blends
 
 How far the ground has come from the old colour to the new in the middle of chunks 1 to 4, where the prompt
-blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blends} films, of Base {base_blends}).
+blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blends} films, of Base {base_blends}). "between" are the
+films whose chunk 3 is a fifth of the way or more from either end.
 
 {blends_table}
 
@@ -60,14 +67,14 @@ it, and how often the middle frame of the sixth chunk still has its ground and c
 ## Video to video
 
 A chunk behind a drawn video of a small thing that moves ({videos} films, of Base {base_videos}): how often it
-goes on as it moved, and the median of the distances from where it would be.
+goes on as it moved, and the median of the distances from where it would be ({lost:g} where it is not seen).
 
 {videos_table}
 
 ## A minute
 
-44 chunks of one prompt. Colour drift is the farthest that the thing's colour ever is from that of the first
-chunk, in shares of the range; what moves here moves 1.4 pixels from frame to frame.
+44 chunks of one prompt. Drift is the farthest that a colour ever is from that of the first chunk, in shares of the
+range; what moves here moves 1.4 pixels from frame to frame.
 
 {minute_table}
 
@@ -79,29 +86,41 @@ Time and memory do not grow with length. Distilled, on {threads} CPU threads:
 """
 
 
-def write(folder: Path, workers: int = 2, log=print) -> None:
-    """Evaluate the demo in `folder`: its EVAL.md, and pictures in eval/."""
-    demo = Demo.load(folder, "distilled")
-    alone, film = evaluate.minute(demo), evaluate.story(demo)  # its time is measured: nothing beside it
-    answers = {question: {} for question in [*FILMS, "minute"]}
-    answers["prompts"]["drawn"], answers["minute"]["Distilled"] = drawn(FILMS["prompts"]), alone
-    jobs = [(folder, way, question) for way in WAYS for question in answers if way not in answers[question]]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for (_, way, question), found in zip(jobs, pool.map(answer, jobs)):
-            answers[question][way] = found
-            log(f"evaluation: {question}, {way}: {numbers(found)}")
+def write(folder: Path, runs: Path, workers: int = 2, log=print) -> None:
+    """Evaluate the demo in `folder`: its EVAL.md, and pictures in eval/. Answers are kept in `runs` for these files."""
+    kept = runs / f"eval-{checksum(folder / 'transformer' / 'diffusion_pytorch_model.safetensors')[:12]}"
+    kept.mkdir(exist_ok=True)
+    threads, answers = torch.get_num_threads(), {question: {} for question in [*FILMS, "minute"]}
+    jobs = [(folder, kept, way, question, 1) for way in WAYS for question in answers]
+    jobs = [job for job in jobs if job[2:4] not in POINTLESS]
+    timed = (folder, kept, "Distilled", "minute", threads)  # its time and memory are measured: nothing beside it
+    for some, size in (([timed], 1), (jobs, workers)):
+        with ProcessPoolExecutor(size, mp_context=get_context("spawn")) as pool:
+            for (_, _, way, question, _), found in zip(some, pool.map(answer, some)):
+                answers[question][way] = found
+                log(f"evaluation: {question}, {way}: {numbers(found)}")
+    (folder / "EVAL.md").write_text(page(answers, threads), encoding="utf-8")
+    film = evaluate.story(Demo.load(folder, "distilled"))
+    draw(folder / "eval", answers["prompts"]["Distilled"]["rows"], answers["minute"]["Distilled"], film)
+
+
+def answer(job: tuple[Path, Path, str, str, int]) -> dict:
+    """What is found for a way and a question, or was before."""
+    folder, kept, way, question, threads = job
+    torch.set_num_threads(threads)
+    path = kept / f"{way} {question}.pt"
+    if not path.exists():
+        (kind, recipe, baseline), count = WAYS[way], (OF_BASE if way == "Base" else FILMS).get(question)
+        demo = kind.load(folder, recipe, **baseline)
+        torch.save(getattr(evaluate, question)(demo, *([count] if count else [])), path.with_suffix(".half"))
+        path.with_suffix(".half").rename(path)
+    return torch.load(path, weights_only=False)
+
+
+def page(answers: dict[str, dict], threads: int) -> str:
     tables = {f"{question}_table": table(ways) for question, ways in answers.items()}
     counts = {**FILMS, **{f"base_{question}": count for question, count in OF_BASE.items()}}
-    (folder / "EVAL.md").write_text(TEXT.format(**tables, **counts, threads=torch.get_num_threads()), encoding="utf-8")
-    draw(folder / "eval", answers["prompts"]["Distilled"]["rows"], alone, film)
-
-
-def answer(job: tuple[Path, str, str]) -> dict:
-    folder, way, question = job
-    torch.set_num_threads(1)
-    recipe, baseline = WAYS[way]
-    demo, count = Demo.load(folder, recipe, **baseline), (OF_BASE if way == "Base" else FILMS).get(question)
-    return getattr(evaluate, question)(demo, *([count] if count else []))
+    return TEXT.format(**tables, **counts, threads=threads, lost=evaluate.LOST)
 
 
 def numbers(found: dict) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The world of the demo: one or two flat shapes that move over a plain ground, and English that says so.
 
 A `Scene` is what a prompt can say. `make_film` plays scenes one after another, a chunk of 33 frames each: what a new
-scene does not replace stays where it was, so that a cut changes what is asked and nothing else.
+scene does not replace stays where it was, so that a cut changes what is asked and nothing else. A film begins with its
+things near the middle, or on the way through it, as a person would frame it.
 """
 
 import zlib
@@ -31,11 +32,12 @@ GROUNDS = {
     "teal": (0.04, 0.33, 0.32),
 }
 SHAPES = ("circle", "square", "triangle", "star")
-SIZES = {"small": 12.0, "medium": 17.0, "large": 23.0}  # pixels, the radius of the circle of the same area
-REACH = 1.6  # how far the tip of a star is from its middle, in radii
+SIZES = {"small": 14.0, "medium": 19.0, "large": 25.0}  # pixels, the radius of the circle of the same area
+REACH = 1.56  # how far a triangle's corner is from its middle, in radii; a star's tip is nearer
 SPEED = {"left": (-1.4, 0.0), "right": (1.4, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0), "still": (0.0, 0.0)}
+BOUNCE = 1.4  # pixels a frame, as all speeds
 MOTIONS = (*SPEED, "bounce")  # to a side until the edge and rest there; or from side to side for ever
-HELD_OUT = 10  # one in so many combinations of a first thing and its ground is never trained on
+HELD_OUT = 10  # one in so many combinations of a thing and its ground is never trained on
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,10 @@ class Scene:
     ground: str
     things: tuple[Thing, ...]
 
-    def is_held_out(self) -> bool:
-        first = self.things[0]
-        key = " ".join((self.ground, first.shape, first.colour, first.motion))
-        return zlib.crc32(key.encode()) % HELD_OUT == 0
+    def unseen(self) -> int:
+        """How many of its things are, on this ground, kept from training."""
+        keys = (" ".join((self.ground, thing.shape, thing.colour, thing.motion)) for thing in self.things)
+        return sum(zlib.crc32(key.encode()) % HELD_OUT == 0 for key in keys)
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,10 @@ class Look:
 
 
 def random_scene(rng: np.random.Generator, held_out: bool = False) -> Scene:
-    """Any scene, or one of those that are kept from training."""
+    """A scene to train with, or one whose every thing is kept from training."""
+    count = 1 if rng.random() < 0.7 else 2
     while True:
         colours = rng.choice(list(COLOURS), 2, replace=False)
-        count = 1 if rng.random() < 0.7 else 2
         things = tuple(
             Thing(str(rng.choice(SHAPES)), str(colour), str(rng.choice(list(SIZES))), str(rng.choice(MOTIONS)))
             for colour in colours[:count]
@@ -80,12 +82,12 @@ def random_scene(rng: np.random.Generator, held_out: bool = False) -> Scene:
         if count == 2:  # two large ones would hide each other
             things = tuple(replace(t, size="medium" if t.size == "large" else t.size) for t in things)
         scene = Scene(str(rng.choice(list(GROUNDS))), things)
-        if scene.is_held_out() == held_out:
+        if scene.unseen() == (count if held_out else 0):
             return scene
 
 
 def changed(scene: Scene, rng: np.random.Generator) -> Scene:
-    """Another scene, or the same one with one thing about it changed."""
+    """Another scene, or the same one with one word about it changed."""
     while True:
         other = random_scene(rng)
         if rng.random() < 0.5:
@@ -97,7 +99,7 @@ def changed(scene: Scene, rng: np.random.Generator) -> Scene:
                 if first.colour in [t.colour for t in scene.things[1:]]:
                     continue
                 other = replace(scene, things=(first, *scene.things[1:]))
-        if other != scene and not other.is_held_out():
+        if other != scene and not other.unseen():
             return other
 
 
@@ -150,42 +152,42 @@ def plan_film(scenes: list[Scene], blends: list[float], rng: np.random.Generator
     frames, places = [], []
     for k, scene in enumerate(scenes):
         before, weight = scenes[k - 1 if k else 0], blends[k]
-        places = [place if i < len(places) else None for i, place in enumerate([*places, None, None])]
         places = places[: len(scene.things)]
-        for i, thing in enumerate(scene.things):
-            if places[i] is None:
-                places[i] = start(thing, [p for p in places if p is not None], rng)
+        for i in range(len(places), len(scene.things)):
+            places.append(start(scene, i, rng))
         for _ in range(CHUNK_FRAMES):
             frames.append(looks(scene, before, weight, places))
             places = [step(place, thing) for place, thing in zip(places, scene.things)]
     return frames
 
 
-def start(thing: Thing, others: list, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Somewhere with room to move, and away from the others: (x, y, direction of a bounce)."""
+def start(scene: Scene, i: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Where thing `i` begins, (x, y, direction of a bounce), to be near the middle, of its half if there are two, when
+    half a chunk is over."""
+    thing, way = scene.things[i], float(rng.choice([-1.0, 1.0]))
+    alone = len(scene.things) == 1
+    middle = WIDTH / 2 if alone else WIDTH * (0.27, 0.73)[i]
+    vx, vy = velocity(thing, way)
+    x = middle - CHUNK_FRAMES / 2 * vx + rng.uniform(-1, 1) * (20 if alone else 8)
+    y = HEIGHT / 2 - CHUNK_FRAMES / 2 * vy + rng.uniform(-1, 1) * 12
     r = SIZES[thing.size] * REACH
-    low = np.array([r, r])
-    high = np.array([WIDTH - r, HEIGHT - r])
-    vx, vy = SPEED.get(thing.motion, (0.0, 0.0))
-    middle = (low + high) / 2
-    if vx or vy:  # in the half that it leaves
-        low = np.where([vx < 0, vy < 0], middle, low)
-        high = np.where([vx > 0, vy > 0], middle, high)
-    for _ in range(20):
-        x, y = rng.uniform(low, high)
-        if all(np.hypot(x - ox, y - oy) > 60 for ox, oy, _ in others):
-            break
-    return float(x), float(y), float(rng.choice([-1.0, 1.0]))
+    return float(np.clip(x, r, WIDTH - r)), float(np.clip(y, r, HEIGHT - r)), way
+
+
+def velocity(thing: Thing, way: float) -> tuple[float, float]:
+    return SPEED.get(thing.motion, (BOUNCE * way, 0.0))
 
 
 def step(place, thing: Thing):
-    """The next frame's place."""
+    """The next frame's place; what has grown at an edge comes in as slowly as things move."""
     x, y, way = place
     r = SIZES[thing.size] * REACH
-    vx, vy = SPEED.get(thing.motion, (1.4 * way, 0.0))
+    vx, vy = velocity(thing, way)
     if thing.motion == "bounce" and not r <= x + vx <= WIDTH - r:
         vx, way = -vx, -way
-    return float(np.clip(x + vx, r, WIDTH - r)), float(np.clip(y + vy, r, HEIGHT - r)), way
+    inside = np.clip([x + vx, y + vy], r, [WIDTH - r, HEIGHT - r])
+    x, y = np.clip(inside, [x - BOUNCE, y - BOUNCE], [x + BOUNCE, y + BOUNCE])
+    return float(x), float(y), way
 
 
 def looks(scene: Scene, before: Scene, weight: float, places) -> tuple[np.ndarray, list[Look]]:
@@ -230,17 +232,14 @@ def distance_to(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.hypot(x, y) - 1
     if shape == "square":
         return np.maximum(abs(x), abs(y)) - np.sqrt(np.pi) / 2
-    corners = 3 if shape == "triangle" else 5
-    # The edge that the point looks at, of a polygon of `corners` corners, the first upwards.
-    turn = 2 * np.pi / corners
-    angle = (np.arctan2(x, -y) + turn / 2) % turn - turn / 2
-    radius = np.hypot(x, y)
+    # The edge that the point looks at, of a polygon of so many corners, the first upwards.
+    turn = 2 * np.pi / (3 if shape == "triangle" else 5)
+    radius, angle = np.hypot(x, y), np.arctan2(x, -y)
     if shape == "triangle":
-        edge = np.sqrt(np.pi / (3 * np.sqrt(3)))
-        angle = (np.arctan2(x, -y)) % turn - turn / 2
-        return radius * np.cos(angle) - edge
-    outer, inner = 1.6, 0.78  # the star's corners
+        return radius * np.cos(angle % turn - turn / 2) - np.sqrt(np.pi / (3 * np.sqrt(3)))
+    angle = (angle + turn / 2) % turn - turn / 2
+    outer, inner = 1.481, 0.722  # the star's corners
     tip, notch = np.array([outer, 0.0]), inner * np.array([np.cos(turn / 2), np.sin(turn / 2)])
     along = (notch - tip) / np.hypot(*(notch - tip))
     px, py = radius * np.cos(angle), radius * abs(np.sin(angle))
-    return (px - tip[0]) * along[1] * 1.0 - (py - tip[1]) * along[0]
+    return (px - tip[0]) * along[1] - (py - tip[1]) * along[0]

@@ -8,14 +8,22 @@ import sentencepiece
 import torch
 import torch.nn.functional as F
 
-from helios_core import HeliosTransformer, HistoryMemory, load_checkpoint
+from helios_core import (
+    RECIPES,
+    HeliosTransformer,
+    HistoryMemory,
+    PromptSchedule,
+    Segment,
+    load_checkpoint,
+    sample_chunks,
+)
 from helios_core.noise import block_noise
 from helios_core.schedule import renoise_weights, stage_ranges
-from training import distill, transformer
+from training import distill, evaluate, flow, transformer
 from training.data import random_story
-from training.evaluate import Score, drawn
+from training.evaluate import Drawn, Score
 from training.export import save_transformer
-from training.flow import BASE, Batch, Films, ends_of, flow_loss
+from training.flow import BASE, Batch, Films, ends_of, flow_loss, halved, noise_levels
 from training.measure import follow, ground_of, is_motion, shape_of, things_of
 from training.text import answers, learn_words, make_encoder, make_tokenizer
 from training.world import COLOURS, GROUNDS, Scene, Thing, caption, make_film, random_scene
@@ -35,14 +43,45 @@ def test_captions_say_it():
 
 def test_held_out_scenes_are_never_trained_on():
     rng = np.random.default_rng(0)
-    assert all(random_scene(rng, held_out=True).is_held_out() for _ in range(50))
-    for _ in range(200):
-        assert not any(scene.is_held_out() for scene in random_story(rng)[0])
+    known = set().union(*(combinations(scene) for _ in range(2000) for scene in random_story(rng)[0]))
+    asked = [combinations(random_scene(rng, held_out=True)) for _ in range(200)]
+    assert len(known) > 900 and not known & set().union(*asked)
+    assert {len(some) for some in asked} == {1, 2}
+
+
+def combinations(scene: Scene) -> set[tuple]:
+    return {(scene.ground, thing.shape, thing.colour, thing.motion) for thing in scene.things}
 
 
 def test_what_is_drawn_is_measured():
-    """The control of every figure: drawn films are all that was asked."""
-    assert drawn(30) == dict(ground=1.0, colour=1.0, shape=1.0, motion=1.0)
+    """The control of every figure: drawn films are all that was asked, and go where they would have."""
+    demo = Drawn(None, None, Whole(), None)
+    everything = dict(ground=1.0, colour=1.0, shape=1.0, motion=1.0, size=1.0, count=1.0)
+    found = evaluate.prompts(demo, 30)
+    assert found.pop("rows") and found == everything
+    found = evaluate.cuts(demo, 6)
+    assert found.pop("motion") > 0.5 and found["ground and colour"] == found["shape"] == found["count"] == 1
+    way = list(evaluate.blends(demo, 3).values())
+    assert way == pytest.approx([0, 0, 0.5, 1, 1], abs=0.05)
+    assert evaluate.pictures(demo, 2)["ground and colour of chunk 5"] == 1
+    assert evaluate.videos(demo, 4) == {"goes on": 1.0, "pixels off": 0.0}
+    long = evaluate.minute(demo, chunks=4)
+    assert long["chunks with the thing"] == 1 and long["thing's drift"] < 0.01 and long["ground's drift"] < 0.01
+    assert 1 < long["largest jump, pixels"] < 2
+
+
+class Whole:
+    """A VAE that loses nothing."""
+
+    def encode(self, frames):
+        self.frames = frames
+        return torch.zeros(1, 16, 1 + len(frames) // 4, 16, 24)
+
+    def decode(self, latents):
+        return self.frames
+
+    def encode_image(self, picture):
+        return torch.zeros(1, 16, 1, 16, 24), torch.zeros(1, 16, 1, 16, 24)
 
 
 def test_what_is_not_there_is_not_measured():
@@ -50,12 +89,14 @@ def test_what_is_not_there_is_not_measured():
     frames = make_film([scene], [1.0], np.random.default_rng(0))
     score = Score()
     score.add(frames, Scene("black", (Thing("circle", "red", "medium", "left"),)))
-    assert score.shares() == dict(ground=0.0, colour=0.0, shape=0.0, motion=0.0)
+    assert score.shares() == dict(ground=0.0, colour=0.0, shape=0.0, motion=0.0, size=0.0, count=1.0)
     ground, things = ground_of(frames[0])[0], things_of(frames[0])
     assert (ground, len(things), things[0].name, shape_of(things[0])) == ("navy", 1, "yellow", "star")
     path = follow(frames, "yellow")
     assert is_motion(path, "right") and not is_motion(path, "left") and not is_motion(path, "still")
     assert np.isnan(follow(frames, "red")).all()
+    back = np.concatenate([path[::4][:5], path[::4][:4] - 60])  # there, and elsewhere at once
+    assert not is_motion(back, "left") and not is_motion(back, "bounce")
 
 
 def test_a_blend_is_drawn_between():
@@ -67,35 +108,56 @@ def test_a_blend_is_drawn_between():
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_stage_begins_where_sampling_begins_it(stage):
-    """A stage's end, enlarged and noised as the sampler does it, has the mean, and within blocks the covariance, of the
-    next stage's beginning."""
+    """A stage's end, enlarged and noised as the sampler does it, has the mean at each place, and within blocks the
+    covariance, of the next stage's beginning."""
     generator = torch.Generator().manual_seed(0)
-    x0 = torch.full((1, 16, 9, 64, 64), 2.0)
+    x0 = torch.randn((1, 1, 1, 16, 16), generator=generator).expand(400, 16, 1, -1, -1)
     noise = torch.randn(x0.shape, generator=generator)
     before = F.interpolate(ends_of(x0, noise, stage - 1)[1], scale_factor=(1, 2, 2), mode="nearest")
     keep, fresh = renoise_weights(stage_ranges()[stage].start_sigma)
     sampled = keep * before + fresh * block_noise(tuple(before.shape), generator, "cpu")
     trained, _ = ends_of(x0, noise, stage)
     for a, b in zip(moments(sampled), moments(trained)):
-        assert a == pytest.approx(b, abs=0.02)
+        torch.testing.assert_close(a, b, atol=0.1, rtol=0)
 
 
-def moments(x: torch.Tensor) -> tuple[float, float, float]:
-    """Mean, variance, and covariance of neighbours in a block of two by two."""
-    left, right = x[..., ::2], x[..., 1::2]
-    return x.mean().item(), x.var().item(), ((left - left.mean()) * (right - right.mean())).mean().item()
+def moments(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Mean at each place over all draws, variance, and covariance of neighbours in a block of two by two."""
+    x = x.flatten(0, 2)
+    mean = x.mean(0)
+    left, right = (x - mean)[..., ::2], (x - mean)[..., 1::2]
+    return mean, x.var(0).mean(), (left * right).mean()
 
 
 @pytest.mark.parametrize("stage", [BASE, *STAGES])
 def test_the_flow_leads_from_the_beginning_to_the_end(stage):
-    """A network that knows both ends has no loss, and one step of it over the whole path arrives."""
+    """A network that knows both ends has no loss; one that does not, has."""
     torch.manual_seed(0)
     batch = films().batch(2, np.random.default_rng(0))
     ends = ends_of(batch.x0, torch.randn_like(batch.x0), stage)
     assert flow_loss(lambda x, t: ends[0] - ends[1], batch, stage, ends).item() == 0
     assert flow_loss(lambda x, t: torch.zeros_like(x), batch, stage, ends).item() > 0.01
-    if stage in (BASE, 2):
-        torch.testing.assert_close(ends[1], batch.x0)
+
+
+@pytest.mark.parametrize("name", ["base", "mid", "distilled"])
+def test_sampling_goes_the_trained_paths(name):
+    """With a flow from where a stage begins to the end that training gives it, the sampler makes the chunk."""
+    x0, recipe, ends = films().batch(1, np.random.default_rng(0)).x0, replace(RECIPES[name], cfg=1.0), ()
+
+    def flow(x, step):
+        nonlocal ends
+        if step.index == 0:
+            stage = step.stage if recipe.stages > 1 else BASE
+            (start, _), size = noise_levels(stage), 0 if stage == BASE else 2 - stage
+            clean = halved(x0, size)
+            enlarged = F.interpolate(halved(clean, 1), scale_factor=(1, 2, 2)) if stage > 0 else clean
+            noise = (x - (1 - start) * enlarged) / start
+            ends = x, (1 - noise_levels(stage)[1]) * clean + noise_levels(stage)[1] * noise
+        return ends[0] - ends[1]
+
+    schedule = PromptSchedule((Segment(0, "", text=""),))
+    *_, chunk = sample_chunks(flow, HistoryMemory.empty(192, 128), schedule, recipe, chunks=1, seed=0)
+    torch.testing.assert_close(chunk.latents, x0, atol=5e-3, rtol=0)
 
 
 def films(count: int = 3) -> Films:
@@ -115,16 +177,19 @@ def encoded(count: int, chunks: int):
 
 
 def test_histories():
-    """Memory of the shapes that sampling has, never of the chunk's own future; empty ones, too."""
-    rng, empty = np.random.default_rng(0), HistoryMemory.empty(192, 128)
-    begun = 0
+    """Memory of the shapes that sampling has, of what was just before the chunk and nothing later; empty ones, too."""
+    rng, empty, some, begun = np.random.default_rng(0), HistoryMemory.empty(192, 128), films(), 0
+    some.tensors["latents"][:] = torch.arange(36.0).view(1, 4, 1, 9, 1, 1)  # each latent frame says when it is
     for _ in range(40):
-        batch: Batch = films().batch(1, rng)
+        batch: Batch = some.batch(1, rng)
+        if (now := batch.x0[0, 0, 0, 0, 0].item()) in (9, 18, 27) and batch.x0[0, 0, 1, 0, 0] == now + 1:
+            last = batch.frames[0, :, -1].mean().item()
+            assert last == pytest.approx(now - 1, rel=flow.CORRUPTION) and batch.frames.max() < now + 3
         assert batch.frames.shape == empty.frames.shape and batch.anchor.shape == (1, 16, 1, 16, 24)
         if not batch.frames.any():
             begun += 1
             assert not batch.anchor.any() and batch.weight.item() == 1  # nothing is blended into a beginning
-    assert 0 < begun < 20
+    assert 0 < begun < 35
 
 
 def test_chunks_alone_have_no_history():
@@ -153,6 +218,9 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     path, told = tmp_path / "transformer.pt", []
     transformer.train(films(), path, 2, log=told.append)
     first = torch.load(path)
+    again = transformer.Learner(transformer.Student(first["tokenizer"]), path)
+    for part in ("student", "average"):
+        torch.testing.assert_close(getattr(again, part).state_dict(), first[part], rtol=0, atol=0)
     learned = transformer.train(films(), path, 4, log=told.append)
     second = torch.load(path)
     for state, steps in ((first, 2), (second, 4)):
