@@ -61,8 +61,8 @@ class Demo:
     def film(self, *args, **kwargs) -> list[np.ndarray]:
         return list(self.chunks(*args, **kwargs))
 
-    def chunks(self, script: Script, chunks: int, seed: int, memory=None) -> Iterator[np.ndarray]:
-        """Chunks of frames (33, H, W, 3)."""
+    def chunks(self, script: Script, chunks: int, seed: int, memory=None, seen: int = 0) -> Iterator[np.ndarray]:
+        """Chunks of frames (33, H, W, 3); of the film, `memory` has seen so many before."""
         rng = np.random.default_rng(seed)
         return self.sample(
             [(start, blend, caption(scene, rng)) for start, blend, scene in script], chunks, seed, memory
@@ -91,14 +91,13 @@ class Demo:
 
 
 class Drawn(Demo):
-    """The control: the scenes themselves, through the VAE; behind a memory, the chunk after those it has seen."""
+    """The control: the scenes themselves, through the VAE."""
 
-    def chunks(self, script: Script, chunks: int, seed: int, memory=None) -> Iterator[np.ndarray]:
-        before = memory.chunk if memory else 0
+    def chunks(self, script: Script, chunks: int, seed: int, memory=None, seen: int = 0) -> Iterator[np.ndarray]:
         schedule = PromptSchedule(tuple(Segment(start, scene, blend) for start, blend, scene in script))
-        weights, scenes = zip(*(schedule.at(k)[-1] for k in range(before + chunks)))
+        weights, scenes = zip(*(schedule.at(k)[-1] for k in range(seen + chunks)))
         film = make_film(list(scenes), list(weights), np.random.default_rng(seed))
-        for window in torch.from_numpy(film).split(CHUNK_FRAMES)[before:]:
+        for window in torch.from_numpy(film).split(CHUNK_FRAMES)[seen:]:
             yield self.codec.decode(self.codec.encode(window)).numpy()
 
 
@@ -200,9 +199,8 @@ def videos(demo: Demo, count: int, seed: int = 4) -> dict[str, float]:
         thing = scene.things[0]
         film = make_film([scene] * 2, [1.0] * 2, np.random.default_rng(number))
         given, wanted = torch.from_numpy(film[:CHUNK_FRAMES]), film[CHUNK_FRAMES:]
-        seen = demo.codec.encode(given[:1]), demo.codec.encode(given)
-        memory = HistoryMemory.from_video(*seen, seed=number, count=1)
-        made = demo.film([(0, 0, scene)], 1, seed=number, memory=memory)[0]
+        memory = HistoryMemory.from_video(demo.codec.encode(given[:1]), demo.codec.encode(given), seed=number)
+        (made,) = demo.film([(0, 0, scene)], 1, number, memory, seen=1)
         path, want = follow(made[WATCHED], thing.colour), follow(wanted[WATCHED], thing.colour)
         moves.append(is_motion(path, thing.motion))
         errors.append(float(np.median(np.nan_to_num(np.hypot(*(path - want).T), nan=LOST))))
