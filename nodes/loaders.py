@@ -65,10 +65,10 @@ class HeliosDemoLoader(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "variant",
-                    options=list(host.RECIPES),
+                    options=["distilled", "base"],
                     default="distilled",
-                    tooltip="How to sample: one set of weights does all three. distilled is fast, base and mid take "
-                    "many steps with guidance.",
+                    tooltip="How to sample: one set of weights does both. distilled is fast, base takes many steps "
+                    "with guidance.",
                 ),
             ],
             outputs=[

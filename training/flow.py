@@ -38,6 +38,9 @@ class Batch:
     after: list[str]
     weight: Tensor  # (B,)
 
+    def part(self, rows: slice) -> "Batch":
+        return replace(self, **{name: value[rows] for name, value in vars(self).items()})
+
     def to(self, device) -> "Batch":
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **moved)

@@ -39,7 +39,7 @@ class Phase:
 
 # What is said is learned from first chunks alone: one of stage 0 has 54 tokens, one at full size 864, a history 330.
 PHASES = (
-    Phase(0.6, {BASE: 4, 0: 24, 1: 10, 2: 4}, alone=True),
+    Phase(0.6, {BASE: 4, 0: 32, 1: 10, 2: 4}, alone=True),
     Phase(0.4, {BASE: 3, 0: 8, 1: 5, 2: 3}),
 )
 
