@@ -11,7 +11,7 @@ from transformers import UMT5Config, UMT5EncoderModel
 
 from .world import COLOURS, GROUNDS, MOTIONS, SHAPES, SIZES, Scene, caption, changed, random_scene
 
-TOKENS = 64  # of a prompt; what follows is cut off
+TOKENS = 64  # of a prompt, filled up with zeros; in training what follows is cut off
 WIDTH = 64
 PIECES = 640
 

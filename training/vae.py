@@ -148,10 +148,3 @@ def train(path: Path, rate=3e-3, device="cpu", log=print) -> AutoencoderKLWan:
         if (step + 1) % 500 == 0 or step + 1 == steps:
             torch.save({"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, path)
     return vae
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(2)
-    runs = Path(__file__).parent / "runs"
-    runs.mkdir(exist_ok=True)
-    train(runs / "vae.pt", log=lambda text: print(text, flush=True))
