@@ -237,7 +237,7 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
 def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
     """A batch of the teacher's own chunks, what is learned from it, and the file to go on from."""
     monkeypatch.setattr(distill, "TEACHER", replace(distill.TEACHER, steps=(1, 2, 1)))
-    for name, value in (("BATCH", 2), ("LEARN", 2)):
+    for name, value in (("BATCH", 2), ("LEARN", 2), ("SIZES", {0: 2, 1: 1, 2: 1})):
         monkeypatch.setattr(distill, name, value)
     teacher, told = transformer.Student(make_tokenizer(500)), []
     learned = distill.train(films(), teacher, tmp_path / "distilled.pt", 1, log=told.append)
