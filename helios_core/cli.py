@@ -277,6 +277,9 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
     output.parent.mkdir(parents=True, exist_ok=True)
     model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
     denoise = ModelDenoiser(model, recipe, negative, parts.dtype)
+    noise_device = memory.noise_device if memory.noise_device == torch.device(args.device).type else "cpu"
+    if noise_device != memory.noise_device:
+        print(f"its random numbers were {memory.noise_device}'s: the seed begins anew here", file=sys.stderr)
     begun, memory = time.monotonic(), replace(memory.to(args.device), variant=parts.variant)
     print(f"{output}: {film_length(chunks)}, {memory.width}x{memory.height}, seed {seed}", file=sys.stderr)
     with contextlib.ExitStack() as stack:
@@ -286,7 +289,8 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
             stream = stack.enter_context(VideoWriter(sys.stdout.buffer))
         bar = stack.enter_context(tqdm(total=step_count(recipe, memory.chunk, chunks), unit="step", file=sys.stderr))
         stack.enter_context(torch.inference_mode())
-        for record in sample_chunks(denoise, memory, schedule, recipe, chunks=chunks, seed=seed):
+        settings = {"chunks": chunks, "seed": seed, "noise_device": noise_device}
+        for record in sample_chunks(denoise, memory, schedule, recipe, **settings):
             if isinstance(record, Chunk):
                 frames = codec.decode(record.latents)
                 film.write(frames)

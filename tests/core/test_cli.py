@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -60,7 +61,12 @@ def test_generate_and_extend(model, tmp_path, capsys):
     whole, rest = (HistoryMemory.load(tmp_path / name)[0] for name in ("whole.safetensors", "b.safetensors"))
     assert whole.chunk == rest.chunk == 3 and torch.equal(whole.frames, rest.frames)
     assert [len(frames(tmp_path / name)) for name in ("whole.mp4", "new/a.mp4", "b.mp4")] == [99, 33, 66]
-    assert "3 chunks, 99 frames" in (said := capsys.readouterr().err) and re.search(r"66 frames in [\d.]+ s", said)
+    memory, notes = HistoryMemory.load(tmp_path / "b.safetensors")
+    replace(memory, noise_device="cuda").save(tmp_path / "c.safetensors", notes)
+    run("extend", tmp_path / "c.safetensors", "--length", 33)
+    assert (tmp_path / "c-2.mp4").exists()
+    assert "random numbers were cuda's" in (said := capsys.readouterr().err)
+    assert "3 chunks, 99 frames" in said and re.search(r"66 frames in [\d.]+ s", said)
 
 
 def test_a_schedule_an_image_and_a_video(model, tmp_path):
