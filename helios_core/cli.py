@@ -215,8 +215,8 @@ def place(args, wanted: Path) -> Path:
     """Where the film goes: --output, or the first of name.mp4, name-2.mp4, ... that is free."""
     output = args.output
     if output is None:
-        output, (stem, number) = wanted, re.fullmatch(r"(.*?)(?:-(\d+))?", wanted.stem).groups()
-        number = int(number or 1)
+        stem, number = re.fullmatch(r"(.*?)(?:-(\d+))?", wanted.stem).groups()
+        output, number = wanted, int(number or 1)
         while output.exists() or memory_of(output).exists():
             number += 1
             output = wanted.with_name(f"{stem}-{number}.mp4")
