@@ -32,7 +32,8 @@ RATE = 0.2  # of the highest rates of training
 def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[dict, torch.Tensor]:
     """Sample a batch: {stage: (beginning, end)}, and the chunk's latents (B, 16, 9, h, w).
 
-    Guided at stage 0 only, where what there will be is decided (guidance at some noise levels: arXiv 2404.07724).
+    Guided behind stage 0, where shapes are decided; in it guidance would make things larger than was asked (guidance at
+    some noise levels only: arXiv 2404.07724).
     """
     size = len(batch.x0)
     guided = student.predictor(batch)
@@ -45,7 +46,7 @@ def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[d
         t = torch.full((size,), step.timestep, device=x.device)
         with torch.autocast(x.device.type, torch.bfloat16):
             flow = guided(x, t).float()
-            return cfg(flow, free(x, t).float(), recipe.cfg) if free and step.stage == 0 else flow
+            return cfg(flow, free(x, t).float(), recipe.cfg) if free and step.stage else flow
 
     # Chunk 1: only a film's first one has more steps, and what does with fewer does with more.
     memory = HistoryMemory(batch.frames, batch.anchor, chunk=1)
