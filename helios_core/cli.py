@@ -354,8 +354,7 @@ def download(args) -> None:
 
 
 def estimate(args) -> None:
-    from .codecs import TOKENS
-    from .estimate import activation_bytes, seconds_per_chunk
+    from .estimate import activation_bytes, seconds_per_chunk, text_bytes
 
     parts = Parts(args)
     width, height = args.size or parts.size
@@ -365,7 +364,7 @@ def estimate(args) -> None:
     needs = {
         "transformer": sum(tensor.numel() for tensor in parts.checkpoint.tensors.values()) * wide,
         "its activations": activation_bytes(config, h, w, wide),
-        "a prompt's keys and values": 2 * config.num_layers * TOKENS * config.dim * wide * (1 + (parts.recipe.cfg > 1)),
+        "a prompt's keys and values": text_bytes(config, wide) * (1 + (parts.recipe.cfg > 1)),
         "VAE": numbers_in(parts.vae) * 4,
     }
     steps, kept = step_count(parts.recipe, 0, chunks), config.in_channels * (HISTORY_LATENTS + 1) * h * w * 4

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import read_safetensors
-from .config import CHUNK_FRAMES, CHUNK_LATENTS
-
-TOKENS = 512  # of a prompt, filled up with zeros
+from .config import CHUNK_FRAMES, CHUNK_LATENTS, TEXT_TOKENS
 
 
 class TextEncoder:
@@ -21,7 +19,7 @@ class TextEncoder:
         path = Path(path)
         if path.is_dir():
             self.encoder, self._tokenize = _text_folder(path, dtype)
-            self.tokens = TOKENS
+            self.tokens = TEXT_TOKENS
         else:
             self.encoder, self._tokenize, self.tokens = _text_file(path, dtype)
         self.encoder = self.encoder.to(device).eval().requires_grad_(False)
@@ -29,7 +27,7 @@ class TextEncoder:
 
     @torch.inference_mode()
     def __call__(self, text: str) -> Tensor:
-        ids = self._tokenize(text)[: TOKENS - 1] + [1]
+        ids = self._tokenize(text)[: TEXT_TOKENS - 1] + [1]
         row = torch.zeros(1, max(self.tokens, len(ids)), dtype=torch.long, device=self.device)
         row[0, : len(ids)] = torch.tensor(ids)
         mask = (row > 0).to(self.encoder.dtype)
@@ -116,7 +114,7 @@ def _text_file(path: Path, dtype):
     if missing or unknown:
         raise ValueError(f"{path.name}: tensors are missing or not known here, {[*missing, *unknown][0]} for one")
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=pieces.numpy().tobytes())
-    return encoder, tokenizer.encode, int((metadata or {}).get("tokens", TOKENS))
+    return encoder, tokenizer.encode, int((metadata or {}).get("tokens", TEXT_TOKENS))
 
 
 def umt5_sizes(tensors: dict[str, Tensor]) -> dict[str, int]:

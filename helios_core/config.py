@@ -7,6 +7,7 @@ CHUNK_LATENTS = 9  # ... and their latents: the VAE's first latent is one frame,
 HISTORY = (16, 2, 1)  # latent frames remembered: long, mid, short
 HISTORY_LATENTS = sum(HISTORY)
 SPATIAL_FACTOR = 8  # pixels of a latent's edge (Wan 2.1 VAE)
+TEXT_TOKENS = 512  # UMT5's window: a prompt is filled up with zeros, which the model attends to
 FPS = 24
 
 

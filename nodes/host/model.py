@@ -27,6 +27,7 @@ from ...helios_core import (
     load_checkpoint,
 )
 from ...helios_core.checkpoint import convert_tensors, rename_key
+from ...helios_core.config import TEXT_TOKENS
 from ...helios_core.estimate import activation_bytes
 from ...helios_core.lora import rename_lora
 from .identity import stamp
@@ -34,7 +35,6 @@ from .identity import stamp
 log = logging.getLogger(__name__)
 
 SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
-TEXT_TOKENS = 512  # UMT5's window; shorter texts are padded with zeros, which the model attends to
 PUBLISHED = ("Helios-Distilled", "Helios-Mid", "Helios-Base")
 RUN = "helios_run"  # our key in transformer_options
 

@@ -18,11 +18,12 @@ import torch
 from ...helios_core import Chunk, HistoryMemory, PromptSchedule, Recipe, sample_chunks, step_count
 from ...helios_core.autosave import ChunkStore, fingerprint, stored_chunks
 from ...helios_core.config import CHUNK_LATENTS
+from ...helios_core.estimate import text_bytes
 from ...helios_core.guidance import cfg_zero_star
 from ...helios_core.prompts import blend_embeddings
 from ...helios_core.sampler import plan_chunk
 from .identity import Unrecognisable, name_of, name_of_model
-from .model import RUN, TEXT_TOKENS, Run, host_sigma
+from .model import RUN, Run, host_sigma
 from .pictures import encode_keyframes
 from .server import autosave_folder
 
@@ -288,7 +289,7 @@ def keys_values_fit(guider, shape) -> bool:
     config, device = model.diffusion_model.config, guider.model_patcher.load_device
     prompts = 1 if guider.cfg == 1 else 2
     size = mm.dtype_size(model.get_dtype_inference())
-    keys_values = 2 * config.num_layers * shape[0] * prompts * TEXT_TOKENS * config.dim * size
+    keys_values = shape[0] * prompts * text_bytes(config, size)
     # The patcher counts what could be evicted too, where weights come and go.
     free = getattr(guider.model_patcher, "get_free_memory", mm.get_free_memory)(device)
     return free > keys_values + 1.5 * model.memory_required(list(shape))
