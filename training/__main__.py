@@ -53,7 +53,7 @@ def main() -> None:
     films = Films(data.load(args.runs / "films"), data.load(args.runs / "clips"))
     how = {"device": args.device, "compiled": not args.eager, "log": log}
     teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, **how)
-    student = distill.train(films, teacher, args.runs / "distilled.pt", args.rounds, **how).cpu()
+    student = distill.train(films, teacher, args.runs / f"distilled_{args.steps}.pt", args.rounds, **how).cpu()
     shutil.copy(codec, args.demo)
     save_transformer(student.transformer, args.demo / "transformer")
     save_text(student.text, student.tokenizer.serialized_model_proto(), TOKENS, args.demo / "text_encoder.safetensors")

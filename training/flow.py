@@ -18,7 +18,7 @@ from .data import CHUNKS, Encoded
 from .world import Scene, caption
 
 BASE = -1  # the "stage" of training at full size
-BEGINNINGS, PICTURES = 0.6, 0.2  # first chunks: what is said is learned there, the rest can be seen; with a picture
+BEGINNINGS, PICTURES = 0.6, 0.3  # first chunks: what is said is learned there, the rest can be seen; with a picture
 CORRUPTION = 1 / 3  # the most noise on a remembered frame ...
 CLEAN = 0.1  # ... and how often there is none (both as in the reference's training configs)
 GIVEN = (0.111, 0.135)  # noise on an image that a film begins with, as in the pipelines
@@ -75,14 +75,20 @@ class Films:
         past, anchor = chunk[:, :0].float(), torch.zeros_like(chunk[:, :1]).float()
         if pictured:
             past, anchor = given(self.tensors["still"][film].float(), rng), given(chunk[:, :1].float(), rng)
+            if rng.random() < 0.5:  # in the middle of another film
+                other, at = int(rng.integers(len(self.stories))), int(rng.integers(1, CHUNKS))
+                before = joined(self.tensors["latents"][other, at - 1 : at + 1])
+                past = torch.cat([corrupted(before, rng), past], dim=1)
         scene = self.first_scenes[film]
         return chunk, cover, remembered(past), anchor, 1.0, (scene, scene)
 
     def _continuation(self, rng):
         film, k = int(rng.integers(len(self.stories))), int(rng.integers(1, CHUNKS))
         story, chunks = self.stories[film], self.tensors["latents"][film]  # (4, 16, 9, h, w)
-        past = chunks[:k].float().movedim(0, 1).flatten(1, 2)
+        past = joined(chunks[:k])
         anchor, kind = past[:, :1], rng.random()
+        if rng.random() < 0.5:  # began with a picture, which is remembered before it
+            past = torch.cat([self.tensors["still"][film].float(), past], dim=1)
         if kind < 0.15:  # goes on from a video of one chunk
             past = past[:, -CHUNK_LATENTS:]
             anchor = past[:, :1]
@@ -102,6 +108,11 @@ def said_of(scenes: list[Scene], rng: np.random.Generator) -> tuple[str, str]:
     if scenes[0] == scenes[1]:
         before = after
     return (before.lower(), after.lower()) if rng.random() < 0.3 else (before, after)
+
+
+def joined(chunks: Tensor) -> Tensor:
+    """(N, 16, 9, h, w) one after another, (16, 9 * N, h, w)."""
+    return chunks.float().movedim(0, 1).flatten(1, 2)
 
 
 def remembered(past: Tensor) -> Tensor:

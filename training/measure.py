@@ -93,7 +93,7 @@ def motion_of(places: np.ndarray) -> str:
     if len(places) < 4 or np.hypot(*np.diff(places, axis=0).T).max() > JUMP:
         return "lost"
     dx, dy = places[-1] - places[0]
-    if max(abs(dx), abs(dy)) < STILL:
+    if np.ptp(places, axis=0).max() < STILL:
         return "still"
     if max(abs(dx), abs(dy)) < MOVED:
         return "lost"

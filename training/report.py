@@ -1,15 +1,17 @@
 """demo/EVAL.md: everything of evaluate.py asked of the files that ship, in tables and pictures."""
 
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 
 from helios_core.download import checksum
 
-from . import evaluate
+from . import evaluate, measure, world
 from .evaluate import Demo, Drawn
 from .pictures import sheet
 
@@ -36,7 +38,7 @@ other every prompt is about another scene.
 ## Prompts
 
 One chunk of each of {prompts} scenes of one or two things: the shares that are right; "count" is as many things as
-asked and nothing else.
+asked and nothing else. A bounce may be a way to one side, or to one and back: in a chunk one cannot tell.
 
 {prompts_table}
 
@@ -60,7 +62,8 @@ films whose chunk 3 is a fifth of the way or more from either end.
 ## Image to video
 
 Six chunks behind a drawn picture ({pictures} films, of Base {base_pictures}): PSNR of the first frame against
-it, and how often the middle frame of the sixth chunk still has its ground and colour.
+it, how far the thing in it is from where the picture has it, and how often the middle frame of the sixth chunk
+still has its ground and colour, which the prompt says too.
 
 {pictures_table}
 
@@ -80,7 +83,8 @@ range; what moves here moves 1.4 pixels from frame to frame.
 
 ![the middle frame of each of the 44 chunks, Distilled](eval/minute.png)
 
-Time and memory do not grow with length. Distilled, on {threads} CPU threads:
+Distilled, on {threads} CPU threads: chunks 1 to 10 took {seconds[0]:.2f} s each and {memory[0]:.0f} MB, the last ten
+{seconds[1]:.2f} s and {memory[1]:.0f} MB.
 
 ![seconds and main memory of each chunk](eval/cost.png)
 """
@@ -88,7 +92,9 @@ Time and memory do not grow with length. Distilled, on {threads} CPU threads:
 
 def write(folder: Path, runs: Path, workers: int = 2, log=print) -> None:
     """Evaluate the demo in `folder`: its EVAL.md, and pictures in eval/. Answers are kept in `runs` for these files."""
-    kept = runs / f"eval-{checksum(folder / 'transformer' / 'diffusion_pytorch_model.safetensors')[:12]}"
+    asked = [*folder.glob("*.safetensors"), *folder.glob("transformer/*.safetensors")]
+    asked += [Path(module.__file__) for module in (evaluate, measure, world)]
+    kept = runs / f"eval-{hashlib.sha256(' '.join(map(checksum, sorted(asked))).encode()).hexdigest()[:12]}"
     kept.mkdir(exist_ok=True)
     threads, answers = torch.get_num_threads(), {question: {} for question in [*FILMS, "minute"]}
     jobs = [(folder, kept, way, question, 1) for way in WAYS for question in answers]
@@ -108,9 +114,9 @@ def answer(job: tuple[Path, Path, str, str, int]) -> dict:
     """What is found for a way and a question, or was before."""
     folder, kept, way, question, threads = job
     torch.set_num_threads(threads)
-    path = kept / f"{way} {question}.pt"
+    (kind, recipe, baseline), count = WAYS[way], (OF_BASE if way == "Base" else FILMS).get(question)
+    path = kept / f"{way} {question} {count}.pt"
     if not path.exists():
-        (kind, recipe, baseline), count = WAYS[way], (OF_BASE if way == "Base" else FILMS).get(question)
         demo = kind.load(folder, recipe, **baseline)
         torch.save(getattr(evaluate, question)(demo, *([count] if count else [])), path.with_suffix(".half"))
         path.with_suffix(".half").rename(path)
@@ -120,7 +126,9 @@ def answer(job: tuple[Path, Path, str, str, int]) -> dict:
 def page(answers: dict[str, dict], threads: int) -> str:
     tables = {f"{question}_table": table(ways) for question, ways in answers.items()}
     counts = {**FILMS, **{f"base_{question}": count for question, count in OF_BASE.items()}}
-    return TEXT.format(**tables, **counts, threads=threads, lost=evaluate.LOST)
+    minute = answers["minute"]["Distilled"]
+    cost = {name: [np.mean(minute[name][1:11]), np.mean(minute[name][-10:])] for name in ("seconds", "memory")}
+    return TEXT.format(**tables, **counts, **cost, threads=threads, lost=evaluate.LOST)
 
 
 def numbers(found: dict) -> dict[str, str]:

@@ -146,5 +146,7 @@ def train(path: Path, rate=3e-3, device="cpu", log=print) -> AutoencoderKLWan:
             log(f"vae {step + 1}/{steps}: PSNR {psnr:.1f} dB, latents {latents.std():.2f}, {time.time() - begun:.0f} s")
             seen.clear()
         if (step + 1) % 500 == 0 or step + 1 == steps:
-            torch.save({"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, path)
+            state = {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            torch.save(state, path.with_suffix(".half"))
+            path.with_suffix(".half").rename(path)
     return vae
