@@ -9,11 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from helios_core.codecs import VideoCodec
 from helios_core.config import CHUNK_FRAMES
+from helios_core.files import write_whole
 
 from .vae import things, to_video
 from .world import Scene, Thing, changed, make_film, random_scene
@@ -65,8 +66,7 @@ def make(codec: VideoCodec, folder: Path, shards: range, chunks: int = CHUNKS, l
         path = folder / f"{number:05d}.safetensors"
         if not path.exists():
             tensors, stories = make_shard(codec, chunks * 1_000_000 + number, chunks)
-            save_file(tensors, path.with_suffix(".half"), {"stories": json.dumps(stories)})
-            path.with_suffix(".half").rename(path)
+            write_whole(path, save(tensors, {"stories": json.dumps(stories)}))
             log(f"{folder.name} {done}/{len(shards)} shards, {time.time() - begun:.0f} s")
 
 

@@ -14,6 +14,7 @@ from helios_core.download import checksum
 from . import evaluate, measure, world
 from .evaluate import Demo, Drawn
 from .pictures import sheet
+from .state import save_state
 
 WAYS = {  # how films are made, with which recipe, and what is taken away from it
     "drawn": (Drawn, "distilled", {}),
@@ -118,8 +119,7 @@ def answer(job: tuple[Path, Path, str, str, int]) -> dict:
     path = kept / f"{way} {question} {count}.pt"
     if not path.exists():
         demo = kind.load(folder, recipe, **baseline)
-        torch.save(getattr(evaluate, question)(demo, *([count] if count else [])), path.with_suffix(".half"))
-        path.with_suffix(".half").rename(path)
+        save_state(getattr(evaluate, question)(demo, *([count] if count else [])), path)
     return torch.load(path, weights_only=False)
 
 

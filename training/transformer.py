@@ -15,6 +15,7 @@ from helios_core import HeliosConfig, HeliosTransformer
 from helios_core.model import History
 
 from .flow import BASE, Batch, Films, flow_loss
+from .state import save_state
 from .text import WIDTH, embed, learn_words, make_encoder, make_tokenizer, tokenize
 
 CONFIG = HeliosConfig(
@@ -144,8 +145,7 @@ class Learner:
         state = {"student": self.student.state_dict(), "average": self.average.state_dict(), "step": self.done}
         state["tokenizer"] = self.student.tokenizer.serialized_model_proto()
         state["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
-        torch.save(state, self.path.with_suffix(".half"))
-        self.path.with_suffix(".half").rename(self.path)
+        save_state(state, self.path)
 
 
 def compile_blocks(student: Student) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from helios_core.config import CHUNK_FRAMES
 
+from .state import save_state
 from .world import HEIGHT, WIDTH, changed, draw, plan_film, random_scene
 
 WIDTH_OF_VAE = 8
@@ -146,7 +147,5 @@ def train(path: Path, rate=3e-3, device="cpu", log=print) -> AutoencoderKLWan:
             log(f"vae {step + 1}/{steps}: PSNR {psnr:.1f} dB, latents {latents.std():.2f}, {time.time() - begun:.0f} s")
             seen.clear()
         if (step + 1) % 500 == 0 or step + 1 == steps:
-            state = {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            torch.save(state, path.with_suffix(".half"))
-            path.with_suffix(".half").rename(path)
+            save_state({"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, path)
     return vae
