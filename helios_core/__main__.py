@@ -2,17 +2,7 @@
 
 import sys
 
-
-def main() -> int:
-    try:
-        from .cli import main as run
-    except ModuleNotFoundError as error:
-        from .files import INSTALL
-
-        print(f"helios: {error.name} is missing: {INSTALL}", file=sys.stderr)
-        return 1
-    return run()
-
+from .cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,7 +21,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
         raise
 
 
-INSTALL = "in the folder of this pack, pip install '.[cli]'"
+INSTALL = 'in the folder of this pack, pip install ".[cli]"'
 
 
 def demo_folder() -> Path:

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=1280, help="of four chunks each: 1280")
     parser.add_argument("--clips", type=int, default=12_000, help="of one chunk each: 12000")
     parser.add_argument("--steps", type=int, default=13_500, help="of the transformer's training: 13,500")
-    parser.add_argument("--rounds", type=int, default=400, help="of sampling and learning for few steps: 400")
+    parser.add_argument("--rounds", type=int, default=200, help="of sampling and learning for few steps: 200")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
     args = parser.parse_args()
     for folder in (args.runs, args.demo):

@@ -6,7 +6,6 @@ through the VAE (the control).
 
 import time
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from helios_core.config import CHUNK_FRAMES
 from helios_core.denoise import ModelDenoiser
 from helios_core.prompts import parse_schedule
 
-from .measure import follow, ground_of, is_motion, shape_of, size_of, things_of
+from .measure import follow, ground_of, is_motion, size_of, things_of, usual_shape
 from .world import GROUNDS, HEIGHT, WIDTH, Scene, Thing, caption, make_film, random_scene
 
 WATCHED = slice(0, CHUNK_FRAMES, 4)  # frames of a chunk that are looked at
@@ -124,9 +123,7 @@ class Score:
         for thing in scene.things:
             self.colour.append(thing.colour in seen)
             self.size.append(thing.colour in seen and size_of(seen[thing.colour]) == thing.size)
-            largest = (next((s for s in things_of(f) if s.name == thing.colour), None) for f in frames[4::12])
-            votes = Counter(shape_of(s) for s in largest if s is not None).most_common(1)
-            self.shape.append(bool(votes) and votes[0][0] == thing.shape)
+            self.shape.append(usual_shape(frames[4::12], thing.colour) == thing.shape)
             self.motion.append(is_motion(follow(frames[WATCHED], thing.colour), thing.motion))
 
     def shares(self) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What is seen in frames of the demo's world, by plain image analysis: grounds, colours, shapes, motions."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,13 +78,20 @@ def shape_of(seen: Seen) -> str:
     return max(SHAPES, key=overlap)
 
 
+def usual_shape(frames: np.ndarray, name: str) -> str:
+    """The shape that the thing of a colour has in most frames, "" where it is in none."""
+    votes = Counter(shape_of(seen) for frame in frames if (seen := largest(frame, name)))
+    return max(votes, key=votes.get, default="")
+
+
 def follow(frames: np.ndarray, name: str) -> np.ndarray:
     """Where the thing of a colour is in each frame, (T, 2), NaN where it is not seen."""
-    places = []
-    for frame in frames:
-        seen = next((s for s in things_of(frame) if s.name == name), None)
-        places.append((np.nan, np.nan) if seen is None else (seen.x, seen.y))
-    return np.array(places)
+    return np.array([(seen.x, seen.y) if (seen := largest(frame, name)) else (np.nan, np.nan) for frame in frames])
+
+
+def largest(frame: np.ndarray, name: str) -> Seen | None:
+    """The thing of a colour; what else has that colour is smaller."""
+    return next((seen for seen in things_of(frame) if seen.name == name), None)
 
 
 def motion_of(places: np.ndarray) -> str:

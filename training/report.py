@@ -29,12 +29,12 @@ OF_BASE = {"prompts": 100, "cuts": 20, "blends": 10, "pictures": 10, "videos": 2
 TEXT = """\
 # What the demo does
 
-Written by `python -m training` from the files in this folder. Everything is measured on decoded frames, by the
-same image analysis (`training/measure.py`); "drawn" is the control, drawn films of the same scenes after encoding
-and decoding. All scenes but the minute's are combinations of ground, shape, colour and motion that were kept from
-training. Base takes 50 steps a chunk, with guidance; Distilled takes 2 steps at each of three sizes, without (4 in
-the first chunk). Two baselines show what memory and prompt do: in one every chunk sees an empty history, in the
-other every prompt is about another scene.
+Written by `python -m training` from the files in this folder: {files} (SHA-256). Everything
+is measured on decoded frames, by the same image analysis (`training/measure.py`); "drawn" is the control, drawn
+films of the same scenes after encoding and decoding. All scenes but the minute's are combinations of ground, shape,
+colour and motion that were kept from training. Base takes 50 steps a chunk, with guidance; Distilled takes 2 steps at
+each of three sizes, without (4 in the first chunk). Two baselines show what memory and prompt do: in one every chunk
+sees an empty history, in the other every prompt is about another scene.
 
 ## Prompts
 
@@ -93,10 +93,12 @@ Distilled, on {threads} CPU threads: chunks 1 to 10 took {seconds[0]:.2f} s each
 
 def write(folder: Path, runs: Path, workers: int = 2, log=print) -> None:
     """Evaluate the demo in `folder`: its EVAL.md, and pictures in eval/. Answers are kept in `runs` for these files."""
-    asked = [*folder.glob("*.safetensors"), *folder.glob("transformer/*.safetensors")]
-    asked += [Path(module.__file__) for module in (evaluate, measure, world)]
-    kept = runs / f"eval-{hashlib.sha256(' '.join(map(checksum, sorted(asked))).encode()).hexdigest()[:12]}"
+    weights = sorted(folder.rglob("*.safetensors"))
+    asked = [*weights, *(Path(module.__file__) for module in (evaluate, measure, world))]
+    sums = {path: checksum(path) for path in sorted(asked)}
+    kept = runs / f"eval-{hashlib.sha256(' '.join(sums.values()).encode()).hexdigest()[:12]}"
     kept.mkdir(exist_ok=True)
+    files = ", ".join(f"{path.name} {sums[path][:12]}" for path in weights)
     threads, answers = torch.get_num_threads(), {question: {} for question in [*FILMS, "minute"]}
     jobs = [(folder, kept, way, question, 1) for way in WAYS for question in answers]
     jobs = [job for job in jobs if job[2:4] not in POINTLESS]
@@ -106,7 +108,7 @@ def write(folder: Path, runs: Path, workers: int = 2, log=print) -> None:
             for (_, _, way, question, _), found in zip(some, pool.map(answer, some)):
                 answers[question][way] = found
                 log(f"evaluation: {question}, {way}: {numbers(found)}")
-    (folder / "EVAL.md").write_text(page(answers, threads), encoding="utf-8")
+    (folder / "EVAL.md").write_text(page(answers, threads, files), encoding="utf-8")
     film = evaluate.story(Demo.load(folder, "distilled"))
     draw(folder / "eval", answers["prompts"]["Distilled"]["rows"], answers["minute"]["Distilled"], film)
 
@@ -123,12 +125,12 @@ def answer(job: tuple[Path, Path, str, str, int]) -> dict:
     return torch.load(path, weights_only=False)
 
 
-def page(answers: dict[str, dict], threads: int) -> str:
+def page(answers: dict[str, dict], threads: int, files: str) -> str:
     tables = {f"{question}_table": table(ways) for question, ways in answers.items()}
     counts = {**FILMS, **{f"base_{question}": count for question, count in OF_BASE.items()}}
     minute = answers["minute"]["Distilled"]
     cost = {name: [np.mean(minute[name][1:11]), np.mean(minute[name][-10:])] for name in ("seconds", "memory")}
-    return TEXT.format(**tables, **counts, **cost, threads=threads, lost=evaluate.LOST)
+    return TEXT.format(**tables, **counts, **cost, threads=threads, files=files, lost=evaluate.LOST)
 
 
 def numbers(found: dict) -> dict[str, str]:

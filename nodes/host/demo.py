@@ -21,7 +21,7 @@ def load_demo(variant: str):
     )
     tokens = int(metadata["tokens"])
     clip, model = make_clip(tensors, tokens), load_model(str(folder), variant)
-    model.model.text_tokens = tokens
+    model.model.text_tokens, model.model.text_encoder = tokens, "the CLIP of Helios Demo Loader"
     vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(folder / "vae.safetensors"), safe_load=True))
     return model, clip, vae
 

@@ -166,7 +166,8 @@ def host_sigma(step) -> float:
 
 
 class HeliosModel(comfy.model_base.BaseModel):
-    text_tokens = TEXT_TOKENS  # the demo's has fewer
+    # The demo's are others.
+    text_tokens, text_encoder = TEXT_TOKENS, "UMT5-XXL (CLIPLoader, type 'wan')"
 
     def __init__(self, model_config, variant: str, source: tuple, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostTransformer)
@@ -187,7 +188,7 @@ class HeliosModel(comfy.model_base.BaseModel):
             if context.shape[-1] != width:
                 raise ValueError(
                     f"The text embeddings are {context.shape[-1]} wide, this model needs {width}: encode the prompt "
-                    "with UMT5-XXL (CLIPLoader, type 'wan')."
+                    f"with {self.text_encoder}."
                 )
             context = torch.nn.functional.pad(context, (0, 0, 0, max(0, self.text_tokens - context.shape[1])))
             out["c_crossattn"] = comfy.conds.CONDRegular(context)

@@ -27,7 +27,7 @@ LAYOUT = """vue => {
     };
     const title = LiteGraph.NODE_TITLE_HEIGHT;
     return {
-        nodes: Object.fromEntries(graph.nodes.map(node => [node.title, vue ? drawn(node)
+        nodes: Object.fromEntries(graph.nodes.map(node => [`${node.id} ${node.title}`, vue ? drawn(node)
             : rect(node.pos[0], node.pos[1] - title, node.size[0], node.size[1] + title)])),
         groups: graph.groups.map(group => rect(...group.pos, ...group.size)),
     };

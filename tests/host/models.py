@@ -79,8 +79,8 @@ class Graph(dict):
         self[key] = {"class_type": node_class, "inputs": inputs}
         return [key, 0]
 
-    def file(self) -> str:
-        return str(self.server.base_dir / f"{uuid.uuid4().hex}.safetensors")
+    def file(self, suffix=".safetensors") -> str:
+        return str(self.server.base_dir / f"{uuid.uuid4().hex}{suffix}")
 
     def text(self, embedding: torch.Tensor) -> list:
         """Text embeddings as CONDITIONING."""
@@ -90,7 +90,7 @@ class Graph(dict):
 
     def images(self, frames: torch.Tensor) -> list:
         """Frames (T, H, W, C) in 0..1 as IMAGE."""
-        path = self.file().replace(".safetensors", ".npy")
+        path = self.file(".npy")
         np.save(path, frames.numpy())
         return self.add("TestImagesFromFile", path=path)
 
@@ -123,6 +123,17 @@ class Graph(dict):
         """A Helios Sample to Video with the same defaults."""
         settings = dict(vae=vae, filename_prefix=prefix, fps=24.0, crf=18, tiling="auto", tile_size=256, overlap=64)
         return self.sample(model, node="HeliosSampleToVideo", **{**settings, **inputs})
+
+    def decode(self, samples: list, vae: list | None = None, **inputs) -> list:
+        """A Helios VAE Decode, by default with the small VAE."""
+        settings = {"vae": vae or self.vae(), "tiling": "auto", "tile_size": 256, "overlap": 64, **inputs}
+        return self.add("HeliosVAEDecode", samples=samples, **settings)
+
+    def save_images(self, images: list) -> str:
+        """Where they are, as .npy, once the graph has run."""
+        path = self.file(".npy")
+        self.add("TestImagesInfo", images=images, path=path)
+        return path
 
     def save(self, samples: list) -> "SavedLatent":
         path = self.file()

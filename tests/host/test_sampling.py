@@ -223,18 +223,6 @@ def test_films_on_the_oldest_host(old_server):
         assert relative_error(film(old_server, variant, steps="3"), core_film(recipe)) < TOLERANCE
 
 
-def decode(graph: Graph, samples: list, tiling: str, tile_size=256, overlap=64):
-    vae = graph.add("VAELoader", vae_name="tiny_wan_vae.safetensors")
-    settings = dict(vae=vae, tiling=tiling, tile_size=tile_size, overlap=overlap)
-    return graph.add("HeliosVAEDecode", samples=samples, **settings)
-
-
-def images(graph: Graph, frames: list):
-    path = graph.file().replace("safetensors", "npy")
-    graph.add("TestImagesInfo", images=frames, path=path)
-    return path
-
-
 def test_each_chunk_is_decoded_on_its_own(any_server):
     """As the stock decoder does with that chunk alone; tiles come close to it."""
     latents, chunks = torch.randn(1, 16, 18, 8, 16, generator=torch.Generator().manual_seed(0)), []
@@ -243,10 +231,10 @@ def test_each_chunk_is_decoded_on_its_own(any_server):
         path = graph.file()
         save_file({"samples": part.contiguous()}, path)
         chunks.append(graph.add("TestLoadLatent", path=path))
-    vae = graph.add("VAELoader", vae_name="tiny_wan_vae.safetensors")
-    stock = [images(graph, graph.add("VAEDecode", samples=s, vae=vae)) for s in chunks]
-    ours = [images(graph, decode(graph, chunks[0], tiling)) for tiling in ("auto", "off")]
-    tiled = images(graph, decode(graph, chunks[0], "on", tile_size=64, overlap=32))
+    vae = graph.vae()
+    stock = [graph.save_images(graph.add("VAEDecode", samples=s, vae=vae)) for s in chunks]
+    ours = [graph.save_images(graph.decode(chunks[0], vae, tiling=tiling)) for tiling in ("auto", "off")]
+    tiled = graph.save_images(graph.decode(chunks[0], vae, tiling="on", tile_size=64, overlap=32))
     graph.run()
     whole, first, second = (np.load(p) for p in stock)
     want = np.concatenate([first, second])

@@ -34,17 +34,6 @@ def shown_video(server, outputs, node) -> bytes:
     return server.view(file)
 
 
-def decoded(graph, samples, smooth=False):
-    settings = dict(tiling="auto", tile_size=256, overlap=64, smooth_seams=smooth)
-    return graph.add("HeliosVAEDecode", samples=samples, vae=graph.vae(), **settings)
-
-
-def saved_images(graph, images):
-    path = graph.file().replace(".safetensors", ".npy")
-    graph.add("TestImagesInfo", images=images, path=path)
-    return path
-
-
 @pytest.mark.parametrize("smooth", [False, True], ids=["", "smooth seams"])
 def test_the_same_film(any_server, smooth):
     """Frames but for the encoding, and the memory bit for bit."""
@@ -54,10 +43,10 @@ def test_the_same_film(any_server, smooth):
         model, graph.vae(), f"video/same{smooth}", positive=POSITIVE, length=99, crf=1, smooth_seams=smooth
     )
     samples = graph.sample(model, positive=POSITIVE, length=99)
-    path = saved_images(graph, decoded(graph, samples, smooth))
+    path = graph.save_images(graph.decode(samples, smooth_seams=smooth))
     for name, node in (("film", video), ("latents", samples)):
         graph.add("HeliosSaveMemory", memory=[node[0], 1], filename_prefix=f"helios/same_{name}{smooth}")
-    again = saved_images(graph, graph.add("GetVideoComponents", video=video))
+    again = graph.save_images(graph.add("GetVideoComponents", video=video))
     outputs = graph.run()["outputs"]
     got = frames_of(shown_video(any_server, outputs, video)) / 255
     wanted = np.load(path)
@@ -76,7 +65,7 @@ def test_the_same_film(any_server, smooth):
 def test_smoothing_changes_only_what_follows_a_seam(server):
     graph = Graph(server)
     samples = graph.sample(graph.load(), positive=POSITIVE, length=99)
-    paths = [saved_images(graph, decoded(graph, samples, smooth)) for smooth in (False, True)]
+    paths = [graph.save_images(graph.decode(samples, smooth_seams=smooth)) for smooth in (False, True)]
     graph.run()
     plain, smooth = (np.load(path) for path in paths)
     differ = [k for k in range(99) if not np.array_equal(plain[k], smooth[k])]
@@ -202,7 +191,7 @@ def test_a_report_of_an_extended_film(server):
     model = graph.load()
     first = graph.sample(model, positive=POSITIVE, length=66)
     second = graph.sample(model, positive=OTHER, length=66, memory=[first[0], 1])
-    report = graph.add("HeliosFilmReport", video=decoded(graph, second), memory=[second[0], 1])
+    report = graph.add("HeliosFilmReport", video=graph.decode(second), memory=[second[0], 1])
     text = graph.add("PreviewAny", source=[report[0], 1])
     rows = json.loads(graph.run()["outputs"][text[0]]["text"][0])["chunks"]
     assert [r["chunk"] for r in rows] == [2, 3] and all(r["seconds"] > 0 for r in rows)
