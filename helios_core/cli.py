@@ -1,7 +1,7 @@
 """helios: films from the command line, without ComfyUI.
 
-    helios generate "A red ring moves right on a navy background." --length 4s -o ring.mp4
-    helios extend ring.safetensors "A red ring moves left on a navy background."
+    helios generate "A red star moves right on a navy background." --length 4s -o star.mp4
+    helios extend star.safetensors "A red star moves left on a navy background."
     helios generate --schedule story.txt --model models/diffusion_models/Helios-Distilled -o story.mp4
 
 Without --model it is the demo: a tiny Helios that knows coloured shapes on plain grounds and runs anywhere.

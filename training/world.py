@@ -31,7 +31,7 @@ GROUNDS = {
     "brown": (0.36, 0.23, 0.14),
     "teal": (0.04, 0.33, 0.32),
 }
-SHAPES = ("ring", "square", "triangle", "star")
+SHAPES = ("bar", "square", "triangle", "star")
 SIZES = {"small": 14.0, "medium": 19.0, "large": 25.0}  # pixels, the radius of the circle of the same area
 REACH = 1.56  # how far a triangle's corner is from its middle, in radii; a star's tip is nearer
 SPEED = {"left": (-1.4, 0.0), "right": (1.4, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0), "still": (0.0, 0.0)}
@@ -106,7 +106,7 @@ def changed(scene: Scene, rng: np.random.Generator) -> Scene:
 # --- English ---
 
 NOUNS = {
-    "ring": ("ring", "circle", "hoop"),
+    "bar": ("bar", "pillar", "column"),
     "square": ("square", "box"),
     "triangle": ("triangle",),
     "star": ("star",),
@@ -228,8 +228,8 @@ def draw(ground: np.ndarray, things: list[Look]) -> np.ndarray:
 
 def distance_to(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Signed distance to the outline of a shape with the area of the unit circle, below 0 inside."""
-    if shape == "ring":  # no disc: at latents of 8 pixels it and the square are one blob
-        return abs(np.hypot(x, y) - 0.93) - 0.27
+    if shape == "bar":  # upright; no disc, which is one blob with the square at latents of 8 pixels
+        return np.maximum(abs(x) - 0.572, abs(y) - 1.373)
     if shape == "square":
         return np.maximum(abs(x), abs(y)) - np.sqrt(np.pi) / 2
     # The edge that the point looks at, of a polygon of so many corners, the first upwards.

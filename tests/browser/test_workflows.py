@@ -139,14 +139,21 @@ def test_they_open(server, page, vue):
             saved = export_workflow(page)
             values = {node["id"]: node["widgets_values"] for node in workflow["nodes"]}
             assert {node["id"]: node["widgets_values"] for node in saved["nodes"]} == values
-            prompt = api_prompt(page)
+            prompt = without_previews(api_prompt(page))
             server.queue(prompt)
 
             load_workflow(page, json.loads(json.dumps(saved)))
-            assert api_prompt(page) == prompt
+            assert without_previews(api_prompt(page)) == prompt
             assert {node["id"]: node["widgets_values"] for node in export_workflow(page)["nodes"]} == values
             check_layout(page, vue)
     assert page.errors == []
+
+
+def without_previews(prompt: dict) -> dict:
+    """Load Video has one more input from the moment that its preview has loaded."""
+    for node in prompt.values():
+        node["inputs"].pop("video-preview", None)
+    return prompt
 
 
 def check_layout(page, vue):

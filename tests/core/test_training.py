@@ -88,7 +88,7 @@ def test_what_is_not_there_is_not_measured():
     scene = Scene("navy", (Thing("star", "yellow", "medium", "right"),))
     frames = make_film([scene], [1.0], np.random.default_rng(0))
     score = Score()
-    score.add(frames, Scene("black", (Thing("ring", "red", "medium", "left"),)))
+    score.add(frames, Scene("black", (Thing("bar", "red", "medium", "left"),)))
     assert score.shares() == dict(ground=0.0, colour=0.0, shape=0.0, motion=0.0, size=0.0, count=1.0)
     ground, things = ground_of(frames[0])[0], things_of(frames[0])
     assert (ground, len(things), things[0].name, shape_of(things[0])) == ("navy", 1, "yellow", "star")
@@ -100,7 +100,7 @@ def test_what_is_not_there_is_not_measured():
 
 
 def test_a_blend_is_drawn_between():
-    a, b = (Scene(ground, (Thing("ring", "red", "medium", "still"),)) for ground in ("black", "white"))
+    a, b = (Scene(ground, (Thing("bar", "red", "medium", "still"),)) for ground in ("black", "white"))
     film = make_film([a, b, b], [1.0, 0.5, 1.0], np.random.default_rng(0))
     light = [float(ground_of(film[33 * k + 16])[1].mean()) for k in range(3)]
     assert light[1] == pytest.approx((light[0] + light[2]) / 2, abs=0.02)
