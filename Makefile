@@ -1,3 +1,4 @@
+# make demo   a film by the demo model, output/demo.mp4
 # make test   everything, in an environment of its own; host tests where there is a ComfyUI
 # make bench  our transformer against diffusers'
 
@@ -6,7 +7,11 @@ BIN := .venv/bin
 # Where host tests look too: $COMFYUI_PATH, the ComfyUI that this pack lies in, ~/ComfyUI.
 COMFYUI := $(firstword $(wildcard $(addsuffix /main.py,$(COMFYUI_PATH) ../.. $(HOME)/ComfyUI)))
 
-.PHONY: test bench setup
+.PHONY: demo test bench setup venv
+
+demo: venv
+	@$(BIN)/uv pip install --python $(BIN)/python -r pyproject.toml --extra cli
+	@$(BIN)/python -m helios_core generate --schedule demo/film.txt --length 297 --force -o output/demo.mp4
 
 test: setup
 	$(BIN)/ruff check .
@@ -16,8 +21,10 @@ test: setup
 bench: setup
 	PYTHONPATH=. $(BIN)/python benchmarks/forward.py
 
-setup:
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+setup: venv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r tests/requirements.txt \
 		$(if $(COMFYUI),-r $(dir $(COMFYUI))requirements.txt)
+
+venv:
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv

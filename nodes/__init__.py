@@ -3,7 +3,7 @@
 from comfy_api.latest import ComfyExtension
 
 from .decode import HeliosVAEDecode
-from .loaders import HeliosLoraLoader, HeliosModelLoader
+from .loaders import HeliosDemoLoader, HeliosLoraLoader, HeliosModelLoader
 from .memory import HeliosHistoryMemory, HeliosLoadMemory, HeliosSaveMemory
 from .report import HeliosFilmReport
 from .sampler import HeliosChunkSampler, HeliosSampleToVideo
@@ -11,6 +11,7 @@ from .schedule import HeliosKeyframe, HeliosPromptSchedule, HeliosPromptSegment
 
 NODES = [
     HeliosModelLoader,
+    HeliosDemoLoader,
     HeliosLoraLoader,
     HeliosPromptSchedule,
     HeliosPromptSegment,

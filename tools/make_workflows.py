@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 PACK = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PACK / "tests" / folder) for folder in ("host", "browser")]
+sys.path[:0] = [str(PACK), *(str(PACK / "tests" / folder) for folder in ("host", "browser"))]
 
 import workflow_texts as words  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -22,6 +22,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from browser import build_workflow, load_workflow, screenshot  # noqa: E402
 from comfy_server import ComfyServer, find_comfyui  # noqa: E402
+from helios_core.config import CHUNK_FRAMES  # noqa: E402
 
 HUB = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
 TEXT_ENCODER = ("text_encoders", "umt5_xxl_fp8_e4m3fn_scaled.safetensors")
@@ -31,21 +32,40 @@ BLUE, BLACK, GREEN, RED = ("#223", "#335"), ("#222", "#000"), ("#232", "#353"), 
 
 WORKFLOWS = {
     "Helios - Text to Video (Distilled)": lambda: text_to_video(
-        "Distilled", words.FOX, note=words.DISTILLED_NOTE, keep_memory=True
+        "Distilled", words.FOX, note=words.DISTILLED_NOTE, keep_memory=words.MEMORY_NOTE.format("Helios")
     ),
     "Helios - Text to Video (Base)": lambda: text_to_video("Base", words.SHIP, words.NEGATIVE, note=words.BASE_NOTE),
     "Helios - Text to Video (Mid)": lambda: text_to_video("Mid", words.TRAIN, words.NEGATIVE, note=words.MID_NOTE),
     "Helios - Text to Video (8 GB)": lambda: text_to_video(
         "Distilled", words.BIRD, note=words.SMALL_GPU_NOTE, small_gpu=True
     ),
-    FILM: lambda: schedule_film(),
-    "Helios - Image to Video": lambda: from_picture("image", words.PICTURE, words.IMAGE_NOTE),
-    "Helios - Video to Video": lambda: from_picture("video", words.CLIP, words.VIDEO_NOTE),
-    "Helios - Extend a Film": lambda: extend(),
+    FILM: lambda: schedule_film(paper_boat(15, 3, 7, 10, 13), 15),
+    "Helios - Image to Video": lambda: from_picture(loaded("image"), words.PICTURE, words.IMAGE_NOTE),
+    "Helios - Video to Video": lambda: from_picture(loaded("video"), words.CLIP, words.VIDEO_NOTE),
+    "Helios - Extend a Film": lambda: extend(words.GO_ON, words.EXTEND_NOTE),
     "Helios - Two Endings": lambda: two_endings(),
     "Helios - Re-roll a Chunk": lambda: reroll(),
-    "Helios - Keyframes": lambda: keyframes(),
+    "Helios - Keyframes": lambda: keyframes(words.KEYFRAMES, loaded_pictures()),
     "Helios - Long Film to Disk": lambda: long_film(),
+    "Helios Demo - Text to Video": lambda: demo(
+        text_to_video(
+            "Distilled", words.STAR, note=words.DISTILLED_NOTE, keep_memory=words.MEMORY_NOTE.format("Helios Demo")
+        )
+    ),
+    "Helios Demo - Text to Video (Base)": lambda: demo(
+        text_to_video("Base", words.SQUARE, "", note=words.DEMO_BASE_NOTE), variant="base"
+    ),
+    "Helios Demo - Prompt Schedule Film": lambda: demo(
+        schedule_film((PACK / "demo" / "film.txt").read_text("utf-8").strip(), 9)
+    ),
+    "Helios Demo - Image to Video": lambda: demo(
+        from_picture(drawn("image", words.TRIANGLE), words.TRIANGLE, words.DEMO_IMAGE_NOTE)
+    ),
+    "Helios Demo - Video to Video": lambda: demo(
+        from_picture(drawn("video", words.BAR), words.BAR, words.DEMO_VIDEO_NOTE)
+    ),
+    "Helios Demo - Extend a Film": lambda: demo(extend(words.STAR_GOES_ON, words.DEMO_EXTEND_NOTE)),
+    "Helios Demo - Keyframes": lambda: demo(keyframes(words.DEMO_KEYFRAMES, drawn_pictures())),
 }
 
 
@@ -112,13 +132,14 @@ def prompt_links(*names, to):
 MODEL = ("model", "MODEL", "sampler", "model")
 MEMORY = ("memory", "memory", "sampler", "memory")
 KEEP = ("sampler", "memory", "keep", "memory")
+DRAWN = ("drawn", "IMAGE")  # what a film that serves as image or video is decoded by
 SCHEDULE = [("clip", "CLIP", "schedule", "clip"), ("schedule", "schedule", "sampler", "schedule")]
 
 
-def text_to_video(variant, prompt, negative="", note="", small_gpu=False, keep_memory=False):
+def text_to_video(variant, prompt, negative=None, note="", small_gpu=False, keep_memory=""):
     prompts = [text("positive", "Prompt", prompt, 0, GREEN)]
-    prompts += [text("negative", "Negative prompt", negative, 200, RED)] if negative else []
-    note = f"{note}\n\n{words.MEMORY_NOTE}" if keep_memory else note
+    prompts += [] if negative is None else [text("negative", "Negative prompt", negative, 200, RED)]
+    note = f"{note}\n\n{keep_memory}" if keep_memory else note
     film = [sampler(), *([keep()] if keep_memory else []), markdown("Film", words.FILM_NOTE.format(note).strip(), 0)]
     columns = [
         models(variant, small_gpu),
@@ -134,29 +155,60 @@ def schedule_node(schedule):
     return node("schedule", "HeliosPromptSchedule", 0, BLUE, schedule=schedule)
 
 
-def schedule_film():
+def schedule_film(schedule, chunks):
     notes = [
         markdown("Film", words.FILM_NOTE.format("").strip(), 150),
         markdown("The schedule's text", words.SCHEDULE_NOTE, 0),
     ]
     columns = [
         models(),
-        ("Prompts over time", 520, [schedule_node(paper_boat(15, 3, 7, 10, 13)), memory()]),
-        ("Film", 320, [sampler(length=495), keep(), *notes]),
+        ("Prompts over time", 520, [schedule_node(schedule), memory()]),
+        ("Film", 320, [sampler(length=33 * chunks), keep(), *notes]),
         ("Decode and save", 480, output()),
     ]
     return columns, [MODEL, MEMORY, KEEP, *SCHEDULE, *output_links(("sampler", "latent"))]
 
 
-def from_picture(kind, prompt, note):
-    """A film that begins with an image or a video."""
+def loaded(kind):
+    """What a film begins with: the memory's input, the nodes that give it, their output, columns before, links."""
     given = {
         "image": node("given", "LoadImage", 300, image="example.png"),
         "video": node("given", "LoadVideo", 430, file="your_video.mp4"),
     }[kind]
+    return kind, [given], ("given", kind.upper()), [], []
+
+
+def drawn(kind, prompt):
+    """The same made by the demo itself, so that there is nothing to bring."""
+    prompt = text("drawing", f"What the {kind} shows", prompt, 0, GREEN)
+    column, links = makers(kind, prompt, ("CONDITIONING", "draw", "positive"), CHUNK_FRAMES)
+    if kind == "video":
+        return kind, [], DRAWN, [column], links
+    first = node("given", "ImageFromBatch", 110, batch_index=0, length=1)
+    return kind, [first], ("given", "IMAGE"), [column], [*links, (*DRAWN, "given", "image")]
+
+
+def makers(what, prompt, prompt_link, length):
+    """A column that samples and decodes a film behind nothing, and its links; `prompt` is the node "drawing"."""
+    nodes = [prompt, memory("canvas"), sampler("draw", title=f"Makes the {what}", length=length, seed=7)]
+    links = [
+        ("clip", "CLIP", "drawing", "clip"),
+        ("drawing", *prompt_link),
+        ("model", "MODEL", "draw", "model"),
+        ("canvas", "memory", "draw", "memory"),
+        ("draw", "latent", "drawn", "samples"),
+        ("vae", "VAE", "drawn", "vae"),
+    ]
+    return (f"Make the {what}", 400, [*nodes, node("drawn", "HeliosVAEDecode", 180)]), links
+
+
+def from_picture(given, prompt, note):
+    """A film that begins with an image or a video, `given` as `loaded` has it."""
+    kind, nodes, output_of, before, given_links = given
     columns = [
         models(),
-        ("Beginning and prompt", 400, [given, text("positive", "Prompt", prompt, 0, GREEN), memory()]),
+        *before,
+        ("Beginning and prompt", 400, [*nodes, text("positive", "Prompt", prompt, 0, GREEN), memory()]),
         ("Film", 320, [sampler(length=132), keep(), markdown(f"From {kind} to video", note, 0)]),
         ("Decode and save", 480, output()),
     ]
@@ -164,19 +216,20 @@ def from_picture(kind, prompt, note):
         MODEL,
         MEMORY,
         KEEP,
-        ("given", kind.upper(), "memory", kind),
+        *given_links,
+        (*output_of, "memory", kind),
         ("vae", "VAE", "memory", "vae"),
         *prompt_links("positive", to="sampler"),
     ]
     return columns, links + output_links(("sampler", "latent"))
 
 
-def extend():
+def extend(prompt, note):
     load = node("memory", "HeliosLoadMemory", 400, memory_file="helios/film_00001_.safetensors [output]")
     columns = [
         models(),
-        ("The film so far", 400, [load, text("positive", "How it goes on", words.GO_ON, 0, GREEN)]),
-        ("Film", 320, [sampler(length=66), keep(), markdown("Extend", words.EXTEND_NOTE, 0)]),
+        ("The film so far", 400, [load, text("positive", "How it goes on", prompt, 0, GREEN)]),
+        ("Film", 320, [sampler(length=66), keep(), markdown("Extend", note, 0)]),
         ("Decode and save", 480, output(prefix="video/Helios extended")),
     ]
     links = [MODEL, MEMORY, KEEP, ("model", "MODEL", "memory", "model"), *prompt_links("positive", to="sampler")]
@@ -252,20 +305,37 @@ def reroll():
     return columns, links + output_links(("join all", "LATENT"))
 
 
-def keyframes():
+def loaded_pictures():
+    """The nodes of two pictures, columns before, links."""
+    return [node(f"picture {end}", "LoadImage", 320, image="example.png") for end in "ab"], [], []
+
+
+def drawn_pictures():
+    """The same made by the demo itself: a frame of each of two chunks."""
+    frames = {"a": CHUNK_FRAMES // 2, "b": CHUNK_FRAMES + CHUNK_FRAMES // 2}
+    pictures = [node(f"picture {end}", "ImageFromBatch", 110, batch_index=at, length=1) for end, at in frames.items()]
+    prompts = node("drawing", "HeliosPromptSchedule", 0, BLUE, title="What they show", schedule=words.PICTURES)
+    column, links = makers("pictures", prompts, ("schedule", "draw", "schedule"), 2 * CHUNK_FRAMES)
+    return pictures, [column], links + [(*DRAWN, picture["name"], "image") for picture in pictures]
+
+
+def keyframes(schedule, given):
+    pictures, before, links = given
+
     def keyframe(name, title, **widgets):
         return node(name, "HeliosKeyframe", 300, title=title, **widgets)
 
     columns = [
         models(),
-        ("Prompts over time", 520, [schedule_node(words.KEYFRAMES), memory()]),
+        *before,
+        ("Prompts over time", 520, [schedule_node(schedule), memory()]),
         (
             "Pictures",
             320,
             [
-                node("picture a", "LoadImage", 320, image="example.png"),
+                pictures[0],
                 keyframe("keyframe a", "Chunk 3: cut to the picture", start=3),
-                node("picture b", "LoadImage", 320, image="example.png"),
+                pictures[1],
                 keyframe("keyframe b", "Chunk 6: blend into the picture", start=6, transition="blend", blend_chunks=3),
             ],
         ),
@@ -280,7 +350,7 @@ def keyframes():
         ),
     ]
     columns[-1][2][-1][0]["height"] = 320
-    links = [MODEL, MEMORY, SCHEDULE[0], ("schedule", "schedule", "keyframe a", "schedule")]
+    links = [*links, MODEL, MEMORY, SCHEDULE[0], ("schedule", "schedule", "keyframe a", "schedule")]
     links += [("keyframe a", "schedule", "keyframe b", "schedule"), ("keyframe b", "schedule", "sampler", "schedule")]
     for end in "ab":
         links += [("vae", "VAE", f"keyframe {end}", "vae"), (f"picture {end}", "IMAGE", f"keyframe {end}", "image")]
@@ -322,9 +392,27 @@ def text(name, title, content, height, tint):
     return dict(name=name, type="CLIPTextEncode", title=title, widgets={"text": content}, height=height, tint=tint)
 
 
+def demo(workflow, variant="distilled"):
+    """A workflow with the demo in place of the models, at its size, under names of its own."""
+    (_, *columns), links = workflow
+    own = {
+        "HeliosHistoryMemory": {"width": 192, "height": 128},
+        "HeliosSaveMemory": {"filename_prefix": "helios/demo"},
+        "HeliosLoadMemory": {"memory_file": "helios/demo_00001_.safetensors [output]"},
+    }
+    for spec in nodes_of(columns):
+        spec["widgets"] = {**spec.get("widgets", {}), **own.get(spec["type"], {})}
+        if spec["type"] == "SaveVideo":
+            spec["widgets"]["filename_prefix"] = spec["widgets"]["filename_prefix"].replace("Helios", "Helios demo")
+    loader = node("demo", "HeliosDemoLoader", 140, variant=variant)
+    column = "Demo model", 320, [loader, markdown("Demo", words.DEMO_NOTE, 0)]
+    links = [("demo" if start in ("model", "clip", "vae") else start, *rest) for start, *rest in links]
+    return [column, *columns], links
+
+
 def layout(columns, height=920, gap=40, title=30, label=40):
     """Place the nodes, those of a list side by side; nodes of height 0 share what their column has left."""
-    columns = [(name, width, [r if isinstance(r, list) else [r] for r in rows]) for name, width, rows in columns]
+    columns = [(name, width, [as_row(r) for r in rows]) for name, width, rows in columns]
     height = max(height, *(sum((r[0]["height"] or 210) + title + gap for r in rows) - gap for _, _, rows in columns))
     placed, groups, x = [], [], 0
     for number, (name, width, rows) in enumerate(columns, 1):
@@ -343,6 +431,14 @@ def layout(columns, height=920, gap=40, title=30, label=40):
         groups.append({"title": f"{number} {name}", "bounding": bounding, "color": "#3f789e"})
         x += width + 2 * gap
     return placed, groups
+
+
+def as_row(row):
+    return row if isinstance(row, list) else [row]
+
+
+def nodes_of(columns):
+    return [spec for _, _, rows in columns for row in rows for spec in as_row(row)]
 
 
 def build(page, nodes, groups, links):
@@ -391,7 +487,8 @@ def main():
         Image.new("RGB", (640, 384), "#567").save(server.input_dir / "example.png")
         (server.input_dir / "your_video.mp4").touch()
         (server.output_dir / "helios").mkdir()
-        (server.output_dir / "helios" / "film_00001_.safetensors").touch()
+        for name in ("film", "demo"):
+            (server.output_dir / "helios" / f"{name}_00001_.safetensors").touch()
         server.post(
             "/settings",
             {

@@ -135,8 +135,9 @@ first. Frames are taken as 24 a second.
 
 What is saved is the continuation, without the video."""
 MEMORY_NOTE = """\
-**Helios Save Memory** writes what the film goes on from to output/helios: open the workflow Extend a Film tomorrow. \
-Or just make **length** larger and run again: chunks that were made are kept (autosave), and it goes on behind them."""
+**Helios Save Memory** writes what the film goes on from to output/helios: open the workflow {0} - Extend a Film \
+tomorrow. Or just make **length** larger and run again: chunks that were made are kept (autosave), and it goes on \
+behind them."""
 EXTEND_NOTE = """\
 **memory_file** is what Helios Save Memory wrote at the end of another workflow; press R to see new files. What \
 is made \
@@ -172,3 +173,46 @@ Each line is a prompt: **start transition: prompt**. It starts at a chunk (4), a
 **cut** changes the words at once, **blend 3** over three chunks.
 
 Either way the film goes on from its last frames, so name your subject in every prompt."""
+
+# --- The demo ---
+
+STAR = "A large yellow star bounces from side to side on a navy background."
+STAR_GOES_ON = "A large yellow star rises on a white background."
+SQUARE = "A large orange square moves to the right, against a teal background."
+TRIANGLE = "A small pink triangle moves right on a gray background."
+BAR = "A small cyan bar drifts left on a black background."
+PICTURES = """\
+0: A large green square stays still on a black background.
+1: A large orange star rests on a white background."""
+DEMO_KEYFRAMES = """\
+# One prompt for each picture; the keyframes stand at the same chunks.
+0: A large blue triangle bounces from side to side on a gray background.
+3: A large green square moves right on a black background.
+6 blend 3: A large orange star rises on a white background."""
+DEMO_NOTE = """\
+A tiny Helios that comes with the pack: nothing to download, no GPU needed. It shows how the nodes work together; \
+the other workflows do the same with the real model.
+
+It knows:
+- **bars, squares, triangles, stars**: one or two of them, small, medium or large
+- **red, orange, yellow, green, blue, purple, pink, cyan**
+- on **black, gray, white, navy, brown, teal**
+- that **move left, right, up, down**, **bounce** from side to side or **stay still**
+
+Width and height are 192 and 128, no others."""
+DEMO_EXTEND_NOTE = """\
+Run **Helios Demo - Text to Video** first, then press R. **memory_file** is what Helios Save Memory wrote there, or in \
+another of the demo's workflows. What is made here is the continuation, and the memory behind it is saved again.
+
+With the **seed** it was made with the film goes on as if it had never stopped."""
+DEMO_BASE_NOTE = """\
+Base takes 50 steps for each chunk, each with and without the (empty) negative prompt."""
+DEMO_IMAGE_NOTE = """\
+One chunk is made, and its first frame is the picture. In its place connect **Load Image** to image of Helios History \
+Memory: a bar, square, triangle or star in plain colours.
+
+The film begins right after the picture; the picture itself is not in it."""
+DEMO_VIDEO_NOTE = """\
+One chunk is made, and the film goes on from it: from its last frames, at the same pace.
+
+What is saved is the continuation, without the video."""

@@ -38,11 +38,12 @@ def install_models(server: ComfyServer) -> None:
         video.write(torch.rand(45, 64, 96, 3, generator=torch.Generator().manual_seed(0)))
     folder = server.output_dir / "helios"
     folder.mkdir(exist_ok=True)
-    frames = torch.randn(1, 16, 19, 8, 8, generator=torch.Generator().manual_seed(0))
-    memory = HistoryMemory(
-        frames, frames[:, :, :1], chunk=3, seed=42, variant="distilled", log=({"prompt": "the fox"},)
-    )
-    memory.save(folder / "film_00001_.safetensors")
+    for name, height, width in (("film", 8, 8), ("demo", 16, 24)):
+        frames = torch.randn(1, 16, 19, height, width, generator=torch.Generator().manual_seed(0))
+        memory = HistoryMemory(
+            frames, frames[:, :, :1], chunk=3, seed=42, variant="distilled", log=({"prompt": "the fox"},)
+        )
+        memory.save(folder / f"{name}_00001_.safetensors")
     text_encoder = server.models_dir / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
     text_encoder.parent.mkdir(exist_ok=True)
     text_encoder.touch()

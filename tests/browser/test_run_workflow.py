@@ -24,7 +24,8 @@ def _models(server):
 
 
 def prepared(page, name, size=(64, 64), nodes=None) -> dict:
-    """A workflow as the frontend would queue it, small; `nodes` are inputs to change, by the titles of nodes.
+    """A workflow as the frontend would queue it, small unless `size` is None; `nodes` are inputs to change, by the
+    titles of nodes.
 
     Nothing is kept from run to run: the tests would find each other's chunks.
     """
@@ -34,7 +35,7 @@ def prepared(page, name, size=(64, 64), nodes=None) -> dict:
         inputs, kind, title = node["inputs"], node["class_type"], node["_meta"]["title"]
         if kind == "CLIPLoader":
             node.update(class_type="TestTinyCLIPLoader", inputs={"width": TEXT_WIDTH})
-        elif kind == "HeliosHistoryMemory":
+        elif kind == "HeliosHistoryMemory" and size:
             inputs.update(width=size[0], height=size[1])
         elif kind in ("HeliosChunkSampler", "HeliosSampleToVideo"):
             inputs.update(autosave=False)

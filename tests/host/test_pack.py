@@ -21,6 +21,12 @@ PINNED = {
         """,
         "outputs": "MODEL: MODEL",
     },
+    "HeliosDemoLoader": {
+        "inputs": """
+            variant: COMBO distilled|base = "distilled"
+        """,
+        "outputs": "MODEL: MODEL, CLIP: CLIP, VAE: VAE",
+    },
     "HeliosLoraLoader": {
         "inputs": """
             model: MODEL

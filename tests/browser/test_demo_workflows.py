@@ -1,0 +1,102 @@
+"""The demo's workflows as they ship, in the real ComfyUI, through the real frontend: what is asked is seen."""
+
+import re
+
+import numpy as np
+import pytest
+
+from seen import distance, seen, trained
+from shipped import WORKFLOWS, install_models
+from test_run_workflow import SAMPLER, picture, prepared, run_prompt
+from training.world import COLOURS, GROUNDS, SHAPES
+
+pytestmark = trained
+DEMO = "Helios Demo - "
+SMALLER = {"Prompt Schedule Film": {SAMPLER: {"length": 33 * 5}}, "Text to Video (Base)": {SAMPLER: {"length": 33}}}
+
+
+@pytest.fixture(autouse=True)
+def _models(server):
+    """There before a page asks what models there are."""
+    install_models(server)
+
+
+def asked(text: str) -> tuple[str, str, str]:
+    """(ground, colour, shape) of a prompt about one thing."""
+    words = re.findall("[a-z]+", text.lower())
+    return tuple(next(word for word in words if word in known) for known in (GROUNDS, COLOURS, SHAPES))
+
+
+def shown(frames: np.ndarray) -> tuple[str, ...]:
+    return seen(frames / 255).still
+
+
+def film_of(server, page, name, nodes=None) -> tuple[np.ndarray, dict, dict]:
+    """The frames in the saved mp4, what was queued, and all outputs."""
+    prompt = prepared(page, DEMO + name, size=None, nodes=nodes or SMALLER.get(name))
+    found, outputs = run_prompt(server, prompt)
+    ((file, frames),) = found.items()
+    assert file.startswith("Helios demo") and frames.shape[1:] == (128, 192, 3)
+    return frames, prompt, outputs
+
+
+def positive(prompt: dict) -> str:
+    """The prompt of the last sampler."""
+    sampler = [node["inputs"] for node in prompt.values() if node["class_type"] == "HeliosChunkSampler"][-1]
+    return prompt[sampler["positive"][0]]["inputs"]["text"]
+
+
+@pytest.mark.parametrize("name", ["Text to Video", "Text to Video (Base)"])
+def test_the_prompt_is_seen(server, page, name):
+    """In the first chunk, and in the last."""
+    frames, prompt, _ = film_of(server, page, name)
+    assert shown(frames[:33]) == shown(frames[-33:]) == asked(positive(prompt))
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_the_beginning_is_seen(server, page, kind):
+    """By the same prompt, the film goes on where its image or video has the thing."""
+    films = []
+    for seed in (7, 8):
+        nodes = {f"Makes the {kind}": {"seed": seed}}
+        frames, prompt, outputs = film_of(server, page, f"{kind.title()} to Video", nodes)
+        assert shown(frames[:33]) == shown(frames[-33:]) == asked(positive(prompt))
+        films.append(frames / 255)
+    colour = asked(positive(prompt))[1]
+    assert distance(films[0][0], films[1][0], colour) > 3
+
+
+def test_prompt_schedule_film(server, page):
+    frames, prompt, _ = film_of(server, page, "Prompt Schedule Film")
+    (text,) = [node["inputs"]["schedule"] for node in prompt.values() if node["class_type"] == "HeliosPromptSchedule"]
+    first, second, *_ = [line for line in text.splitlines() if line[:1].isdigit()]
+    assert len(frames) == 165 and second.startswith("3 cut")
+    assert shown(frames[66:99]) == asked(first) and shown(frames[99:132]) == asked(second)
+
+
+def test_extend_a_film(server, page):
+    """Behind the film of Text to Video."""
+    folder = server.output_dir / "helios"
+    before = set(folder.glob("demo_*.safetensors"))
+    film_of(server, page, "Text to Video", {SAMPLER: {"seed": 1}})
+    (file,) = set(folder.glob("demo_*.safetensors")) - before
+    nodes = {"Helios Load Memory": {"memory_file": f"helios/{file.name} [output]"}}
+    frames, prompt, _ = film_of(server, page, "Extend a Film", nodes)
+    assert shown(frames[-33:]) == asked(positive(prompt))
+
+
+def test_keyframes(server, page):
+    frames, prompt, outputs = film_of(server, page, "Keyframes")
+    texts = [node["inputs"]["schedule"] for node in prompt.values() if "schedule" in node["inputs"]]
+    (text,) = [text for text in texts if isinstance(text, str) and "6 blend" in text]
+    lines = [line for line in text.splitlines() if line[:1].isdigit()]
+    for line, chunk in zip(lines, (2, 4, 9)):
+        assert shown(frames[33 * chunk :][:33]) == asked(line)
+    with picture(server, outputs, prompt, "PreviewImage") as report:
+        assert report.width == 1600
+
+
+def test_all_are_tested():
+    named = {"Text to Video", "Text to Video (Base)", "Image to Video", "Video to Video"}
+    named |= {"Prompt Schedule Film", "Extend a Film", "Keyframes"}
+    assert {name.removeprefix(DEMO) for name in WORKFLOWS if name.startswith(DEMO)} == named
