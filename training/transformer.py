@@ -40,9 +40,9 @@ class Phase:
 
 # What is said is learned from first chunks alone: one of stage 0 has 54 tokens, one at full size 864, a history 240.
 PHASES = (
-    Phase(0.28, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
-    Phase(0.47, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
-    Phase(0.25, {BASE: 3, 0: 8, 1: 8, 2: 4}),  # what was before
+    Phase(0.35, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
+    Phase(0.31, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
+    Phase(0.34, {BASE: 3, 0: 8, 1: 8, 2: 4}),  # what was before
 )
 
 
