@@ -140,7 +140,11 @@ def text_to_video(variant, prompt, negative=None, note="", small_gpu=False, keep
     prompts = [text("positive", "Prompt", prompt, 0, GREEN)]
     prompts += [] if negative is None else [text("negative", "Negative prompt", negative, 200, RED)]
     note = f"{note}\n\n{keep_memory}" if keep_memory else note
-    film = [sampler(), *([keep()] if keep_memory else []), markdown("Film", words.FILM_NOTE.format(note).strip(), 0)]
+    film = [
+        sampler(),
+        *([keep()] if keep_memory else []),
+        markdown("Film", words.FILM_NOTE.format(note).strip(), 260 if keep_memory else 0),
+    ]
     columns = [
         models(variant, small_gpu),
         ("Prompt and size", 400, [*prompts, memory()]),
