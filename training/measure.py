@@ -10,7 +10,7 @@ from .world import COLOURS, GROUNDS, HEIGHT, SHAPES, SIZES, X, Y, distance_to
 
 DIFFERENT = 0.13  # in any colour, from the ground
 LEAST = 80  # pixels of a thing; the smallest has 600
-STILL, MOVED = 6.0, 12.0  # pixels in a chunk, at most and at least; most go 32 or 45, fewer to the edge
+STILL, MOVED = 6.0, 15.0  # pixels in a chunk, at most and at least; what moves goes 32 or 45
 JUMP = 20.0  # pixels between two looks that nothing goes
 
 

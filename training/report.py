@@ -70,8 +70,8 @@ still has its ground and colour, which the prompt says too.
 
 ## Video to video
 
-A chunk behind a drawn video of a small thing that moves ({videos} films, of Base {base_videos}): how often it
-goes on as it moved, and the median of the distances from where it would be ({lost:g} where it is not seen).
+A chunk behind a drawn video of a small thing that moves to a side ({videos} films, of Base {base_videos}): how often
+it goes on as it moved, and the median of the distances from where it would be ({lost:g} where it is not seen).
 
 {videos_table}
 

@@ -59,7 +59,7 @@ def test_the_beginning_is_seen(server, page, kind):
     films = []
     for seed in (7, 8):
         nodes = {f"Makes the {kind}": {"seed": seed}}
-        frames, prompt, outputs = film_of(server, page, f"{kind.title()} to Video", nodes)
+        frames, prompt, _ = film_of(server, page, f"{kind.title()} to Video", nodes)
         assert shown(frames[:33]) == shown(frames[-33:]) == asked(positive(prompt))
         films.append(frames / 255)
     colour = asked(positive(prompt))[1]
