@@ -28,7 +28,7 @@ from .frames import fit_frames, read_ends
 from .memory import HistoryMemory
 from .model import HeliosTransformer
 from .prompts import PromptSchedule, Segment, parse_schedule
-from .recipe import RECIPES, parse_steps
+from .recipe import DEMO_RECIPES, RECIPES, parse_steps
 from .sampler import Chunk, chunk_count, film_length, sample_chunks, step_count
 from .video import VideoWriter
 
@@ -246,7 +246,8 @@ class Parts:
         variant = args.variant or self.checkpoint.variant or variant or ("distilled" if self.is_demo else None)
         if variant is None:
             raise ValueError(f"{folder.name}: Base, Mid or Distilled? Its files do not tell: --variant says it")
-        self.variant, self.recipe = variant, parse_steps(args.steps, RECIPES[variant])
+        recipes = DEMO_RECIPES if self.is_demo else RECIPES
+        self.variant, self.recipe = variant, parse_steps(args.steps, recipes[variant])
         if args.cfg is not None:
             self.recipe = replace(self.recipe, cfg=args.cfg)
         self.text, self.vae = args.text_encoder or beside(folder, "text"), args.vae or beside(folder, "vae")

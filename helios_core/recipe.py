@@ -61,6 +61,8 @@ RECIPES = {
     "mid": Recipe(steps=(20, 20, 20), solver="unipc", shift="exponential", cfg=5.0, cfg_zero_star=True),
     "distilled": Recipe(steps=(2, 2, 2), solver="dmd", shift="linear", amplify_first_chunk=True),
 }
+# A guidance of 5 puts halos around the demo's things.
+DEMO_RECIPES = {variant: replace(recipe, cfg=min(recipe.cfg, 2.5)) for variant, recipe in RECIPES.items()}
 
 
 def parse_steps(text: str, recipe: Recipe) -> Recipe:

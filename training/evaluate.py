@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from helios_core import (
-    RECIPES,
     Chunk,
     HeliosTransformer,
     HistoryMemory,
@@ -30,6 +29,7 @@ from helios_core.codecs import TextEncoder, VideoCodec
 from helios_core.config import CHUNK_FRAMES
 from helios_core.denoise import ModelDenoiser
 from helios_core.prompts import parse_schedule
+from helios_core.recipe import DEMO_RECIPES
 
 from .measure import follow, ground_of, is_motion, size_of, things_of, usual_shape
 from .world import GROUNDS, HEIGHT, WIDTH, Scene, Thing, caption, make_film, random_scene
@@ -55,7 +55,7 @@ class Demo:
         """The files that ship."""
         model = HeliosTransformer.from_checkpoint(load_checkpoint(folder), "cpu", torch.float32)
         text, codec = TextEncoder(folder / "text_encoder.safetensors"), VideoCodec(folder / "vae.safetensors")
-        recipe = RECIPES[variant]
+        recipe = DEMO_RECIPES[variant]
         if baseline.get("forgets") and recipe.amplify_first_chunk:  # every chunk is a first one
             recipe = replace(recipe, steps=tuple(2 * n for n in recipe.steps), amplify_first_chunk=False)
         return cls(model, text, codec, recipe, **baseline)

@@ -32,9 +32,9 @@ TEXT = """\
 Written by `python -m training` from the files in this folder: {files} (SHA-256). Everything
 is measured on decoded frames, by the same image analysis (`training/measure.py`); "drawn" is the control, drawn
 films of the same scenes after encoding and decoding. All scenes but the minute's are combinations of ground, shape,
-colour and motion that were kept from training. Base takes 50 steps a chunk, with guidance; Distilled takes 2 steps at
-each of three sizes, without (4 in the first chunk). Two baselines show what memory and prompt do: in one every chunk
-sees an empty history, in the other every prompt is about another scene.
+colour and motion that were kept from training. Base takes 50 steps a chunk, with a guidance of 2.5; Distilled takes
+2 steps at each of three sizes, without (4 in the first chunk). Two baselines show what memory and prompt do: in one
+every chunk sees an empty history, in the other every prompt is about another scene.
 
 ## Prompts
 

@@ -10,6 +10,7 @@ from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
 
 from ...helios_core.codecs import umt5_sizes
 from ...helios_core.files import demo_folder
+from ...helios_core.recipe import DEMO_RECIPES
 from .model import load_model
 
 
@@ -21,7 +22,8 @@ def load_demo(variant: str):
     )
     tokens = int(metadata["tokens"])
     clip, model = make_clip(tensors, tokens), load_model(str(folder), variant)
-    model.model.text_tokens, model.model.text_encoder = tokens, "the CLIP of Helios Demo Loader"
+    inner = model.model
+    inner.text_tokens, inner.text_encoder, inner.recipes = tokens, "the CLIP of Helios Demo Loader", DEMO_RECIPES
     vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(folder / "vae.safetensors"), safe_load=True))
     return model, clip, vae
 

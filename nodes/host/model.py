@@ -167,7 +167,7 @@ def host_sigma(step) -> float:
 
 class HeliosModel(comfy.model_base.BaseModel):
     # The demo's are others.
-    text_tokens, text_encoder = TEXT_TOKENS, "UMT5-XXL (CLIPLoader, type 'wan')"
+    text_tokens, text_encoder, recipes = TEXT_TOKENS, "UMT5-XXL (CLIPLoader, type 'wan')", RECIPES
 
     def __init__(self, model_config, variant: str, source: tuple, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostTransformer)
@@ -175,7 +175,7 @@ class HeliosModel(comfy.model_base.BaseModel):
 
     @property
     def recipe(self) -> Recipe:
-        return RECIPES[self.variant]
+        return self.recipes[self.variant]
 
     def get_dtype_inference(self):  # ComfyUI 0.8.0 has none
         return self.manual_cast_dtype or self.get_dtype()
