@@ -1,7 +1,8 @@
 """Make the demo from nothing: python -m training
 
 Every stage leaves its result in training/runs and goes on with what is there: VAE, films as latents, transformer with
-text encoder, few steps; then the files in demo/ and their evaluation. Hours on two CPU cores.
+text encoder, few steps; then the files in demo/ and their evaluation. Hours on two CPU cores. Nothing is made anew by
+itself: what is to differ wants another --runs, or what comes after it deleted.
 """
 
 import argparse

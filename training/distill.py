@@ -1,4 +1,5 @@
-"""Few steps: the network learns the ends that its own many-step, guided sampling reaches from the same beginnings.
+"""Few steps: the network learns the ends that its own many-step sampling, guided behind stage 0, reaches from the
+same beginnings.
 
 A pair of a stage's beginning and end belongs together, so that the flow between them is all but straight and two steps
 follow it (rectified flow, arXiv 2209.03003). The reference's distillation begins with a regression towards its
@@ -79,11 +80,12 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
     torch.manual_seed(done)
     batch = None
     for number in range(done, rounds):
+        seed = 10_000 + number  # none of the evaluation's
         if batch is None or number % 3 == 0:  # three chunks in a row, the later ones behind its own work
             batch = films.batch(BATCH, rng, drop_text=0.0).to(device)
-        ends, _ = follow(teacher, batch, TEACHER, seed=number)
+        ends, _ = follow(teacher, batch, TEACHER, seed)
         pool.append((replace(batch, cover=torch.zeros_like(batch.cover)), ends))
-        batch = next_batch(batch, follow(student, batch, RECIPES["distilled"], seed=number)[1])
+        batch = next_batch(batch, follow(student, batch, RECIPES["distilled"], seed)[1])
         for _ in range(LEARN):
             chosen, ends = pool[int(rng.integers(len(pool)))]
             real = films.batch(2, rng).to(device)  # many steps at full size are not forgotten

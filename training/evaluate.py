@@ -229,11 +229,11 @@ def moving_scene(rng) -> Scene:
 
 def minute(demo: Demo, seed: int = 5, chunks: int = 44) -> dict:
     """A long film of one prompt: how far the colours of the largest thing and of the ground drift from chunk 0's, in
-    shares of the range; in how many chunks the thing is there, has its shape and moves as asked; how many pixels it
-    jumps at the most where chunks meet (in the world it moves 1.4 a frame). And for each chunk its middle frame, its
-    seconds and the memory in MB."""
+    shares of the range; in how many chunks the thing is there, alone, has its shape, moves as asked and is on its
+    ground; how many pixels it jumps at the most where chunks meet (in the world it moves 1.4 a frame). And for each
+    chunk its middle frame, its seconds and the memory in MB."""
     ends, grounds, seconds, memory, process = [], [], [], [], psutil.Process()
-    frames = np.empty((chunks, HEIGHT, WIDTH, 3), np.float32)  # a view would keep a whole chunk alive
+    frames = np.ones((chunks, HEIGHT, WIDTH, 3), np.float32)  # all of it now: what grows is to be the film's
     scene, score = Scene("navy", (Thing("star", "yellow", "medium", "bounce"),)), Score()
     begun = time.perf_counter()
     for k, chunk in enumerate(demo.chunks([(0, 0, scene)], chunks, seed)):
@@ -242,23 +242,31 @@ def minute(demo: Demo, seed: int = 5, chunks: int = 44) -> dict:
         score.add(chunk, scene)
         frames[k] = chunk[CHUNK_FRAMES // 2]
         grounds.append(np.median(ground_of(frames[k])[1], axis=(0, 1)))
-        ends.append([next(iter(things_of(frame)), None) for frame in (chunk[0], chunk[-1])])
+        ends.append([place_of(frame) for frame in (chunk[0], chunk[-1])])
         begun = time.perf_counter()
     things = [next(iter(things_of(frame)), None) for frame in frames]
     found = [thing is not None and thing.name == "yellow" for thing in things]
     joints = [(before[1], after[0]) for before, after in zip(ends, ends[1:])]
-    jumps = [np.hypot(b.x - a.x, b.y - a.y) if a and b else LOST for a, b in joints]
+    jumps = [np.hypot(b[0] - a[0], b[1] - a[1]) if a and b else LOST for a, b in joints]
     return {
         "thing's drift": farthest([thing and thing.colour for thing in things]),
         "ground's drift": farthest(grounds),
         "chunks with the thing": float(np.mean(found)),
+        "alone": float(np.mean(score.count)),
         "its shape": float(np.mean(score.shape)),
         "its motion": float(np.mean(score.motion)),
+        "its ground": float(np.mean(score.ground)),
         "largest jump, pixels": float(max(jumps, default=0.0)),
         "frames": list(frames),
         "seconds": seconds,
         "memory": memory,
     }
+
+
+def place_of(frame: np.ndarray) -> tuple[float, float] | None:
+    """Where the largest thing is."""
+    things = things_of(frame)
+    return (things[0].x, things[0].y) if things else None
 
 
 def farthest(colours: list) -> float:

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helios_core.config import CHUNK_LATENTS, HISTORY_LATENTS
+from helios_core.memory import NOISE, add_noise
+from helios_core.noise import coarsest
 from helios_core.schedule import STAGES, TRAIN_STEPS, renoise_weights, stage_ranges
 
 from .data import CHUNKS, Encoded
@@ -21,7 +23,6 @@ BASE = -1  # the "stage" of training at full size
 BEGINNINGS, PICTURES = 0.6, 0.3  # first chunks: what is said is learned there, the rest can be seen; with a picture
 CORRUPTION = 1 / 3  # the most noise on a remembered frame ...
 CLEAN = 0.1  # ... and how often there is none (both as in the reference's training configs)
-GIVEN = (0.111, 0.135)  # noise on an image that a film begins with, as in the pipelines
 SHIFT = 6.0  # of noise levels at full size towards noise
 COVERED = 6.0  # how much more a clean latent counts where a thing is
 
@@ -74,11 +75,11 @@ class Films:
         chunk, cover = self.first["latents"][film], self.first["cover"][film][None]
         past, anchor = chunk[:, :0].float(), torch.zeros_like(chunk[:, :1]).float()
         if pictured:
-            past, anchor = given(self.tensors["still"][film].float(), rng), given(chunk[:, :1].float(), rng)
+            past, anchor = given(self.tensors["still"][film]), given(chunk[:, :1])
             if rng.random() < 0.5:  # in the middle of another film
                 other, at = int(rng.integers(len(self.stories))), int(rng.integers(1, CHUNKS))
                 before = joined(self.tensors["latents"][other, at - 1 : at + 1])
-                past = torch.cat([corrupted(before, rng), past], dim=1)
+                past = torch.cat([corrupted(before), past], dim=1)
         scene = self.first_scenes[film]
         return chunk, cover, remembered(past), anchor, 1.0, (scene, scene)
 
@@ -97,7 +98,7 @@ class Films:
             anchor = self.tensors["latents"][other, at][:, :1].float()
         past = past[:, -HISTORY_LATENTS:]
         if rng.random() >= CLEAN:
-            past, anchor = corrupted(past, rng), corrupted(anchor, rng)
+            past, anchor = corrupted(past), corrupted(anchor)
         cover = self.tensors["cover"][film][k][None]
         return chunks[k], cover, remembered(past), anchor, float(story["blends"][k]), story["scenes"][k - 1 : k + 1]
 
@@ -120,15 +121,14 @@ def remembered(past: Tensor) -> Tensor:
     return F.pad(past, (0, 0, 0, 0, HISTORY_LATENTS - past.shape[1], 0))
 
 
-def corrupted(frames: Tensor, rng: np.random.Generator) -> Tensor:
+def corrupted(frames: Tensor) -> Tensor:
     """Noise of its own strength on each frame (16, T, h, w): what a chunk goes on from is later its own work."""
-    s = torch.from_numpy(rng.uniform(0, CORRUPTION, frames.shape[1])).float().view(1, -1, 1, 1)
-    return (1 - s) * frames + s * torch.randn_like(frames)
+    return add_noise(frames[None], (0, CORRUPTION), frames.shape[1], torch.default_generator)[0]
 
 
-def given(frames: Tensor, rng: np.random.Generator) -> Tensor:
-    s = float(rng.uniform(*GIVEN))
-    return (1 - s) * frames + s * torch.randn_like(frames)
+def given(frames: Tensor) -> Tensor:
+    """Noise of one strength on frames (16, T, h, w) that a film did not make, as on the pipelines' images."""
+    return add_noise(frames[None], NOISE, 1, torch.default_generator)[0]
 
 
 def halved(x: Tensor, times: int) -> Tensor:
@@ -148,7 +148,7 @@ def ends_of(x0: Tensor, noise: Tensor, stage: int) -> tuple[Tensor, Tensor]:
     if stage == BASE:
         return noise, x0
     x = halved(x0, STAGES - 1 - stage)
-    noise = halved(noise, STAGES - 1 - stage) * 2 ** (STAGES - 1 - stage)
+    noise = coarsest(noise, STAGES - stage)
     enlarged = F.interpolate(halved(x, 1), scale_factor=(1, 2, 2), mode="nearest") if stage else x
     return (1 - start) * enlarged + start * noise, (1 - end) * x + end * noise
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .world import COLOURS, GROUNDS, HEIGHT, SHAPES, SIZES, X, Y, distance_to
+from .world import COLOURS, GROUNDS, LIGHT, SHAPES, SIZES, X, Y, distance_to
 
 DIFFERENT = 0.13  # in any colour, from the ground
 LEAST = 80  # pixels of a thing; the smallest has 600
@@ -29,8 +29,7 @@ class Seen:
 def ground_of(frame: np.ndarray) -> tuple[str, np.ndarray]:
     """The ground's name and its rows' colours (128, 1, 3): the median of a row is ground, since no thing is so wide."""
     rows = np.median(frame, axis=1, keepdims=True)
-    light = (1.06 - 0.12 * (np.arange(HEIGHT) + 0.5) / HEIGHT)[:, None, None]
-    colour = np.median(rows / light, axis=(0, 1))
+    colour = np.median(rows / LIGHT[:, :1], axis=(0, 1))
     return nearest(colour, GROUNDS), rows
 
 
@@ -79,9 +78,9 @@ def shape_of(seen: Seen) -> str:
 
 
 def usual_shape(frames: np.ndarray, name: str) -> str:
-    """The shape that the thing of a colour has in most frames, "" where it is in none."""
+    """The shape that the thing of a colour has in more than half of the frames, "" where it has none so often."""
     votes = Counter(shape_of(seen) for frame in frames if (seen := largest(frame, name)))
-    return max(votes, key=votes.get, default="")
+    return next((shape for shape, count in votes.items() if 2 * count > len(frames)), "")
 
 
 def follow(frames: np.ndarray, name: str) -> np.ndarray:
@@ -96,9 +95,8 @@ def largest(frame: np.ndarray, name: str) -> Seen | None:
 
 def motion_of(places: np.ndarray) -> str:
     """One of "left", "right", "up", "down", "still" for a path (T, 2) with a place every fourth frame; "lost" where it
-    is hardly seen, jumps, or goes less far than anything that moves."""
-    places = places[~np.isnan(places[:, 0])]
-    if len(places) < 4 or np.hypot(*np.diff(places, axis=0).T).max() > JUMP:
+    is often not seen, jumps, or goes less far than anything that moves."""
+    if (places := steady(places)) is None:
         return "lost"
     dx, dy = places[-1] - places[0]
     if np.ptp(places, axis=0).max() < STILL:
@@ -114,7 +112,15 @@ def is_motion(places: np.ndarray, asked: str) -> bool:
     """Whether a path is what was asked; a bounce goes to a side, or to one and back."""
     if asked != "bounce":
         return motion_of(places) == asked
-    x, y = places[~np.isnan(places[:, 0])].T
-    if len(x) < 4 or np.hypot(np.diff(x), np.diff(y)).max() > JUMP:
+    if (places := steady(places)) is None:
         return False
-    return float(np.ptp(x)) > MOVED and float(np.ptp(y)) < MOVED
+    x, y = np.ptp(places, axis=0)
+    return bool(x > MOVED > y)
+
+
+def steady(places: np.ndarray) -> np.ndarray | None:
+    """The places where a thing is seen; None where that is in less than three of four frames, or where it jumps."""
+    there = places[~np.isnan(places[:, 0])]
+    if 4 * len(there) < 3 * len(places) or np.hypot(*np.diff(there, axis=0).T).max() > JUMP:
+        return None
+    return there

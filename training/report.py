@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from helios_core.download import checksum
+from helios_core.recipe import DEMO_RECIPES
 
 from . import evaluate, measure, world
 from .evaluate import Demo, Drawn
@@ -32,9 +33,9 @@ TEXT = """\
 Written by `python -m training` from the files in this folder: {files} (SHA-256). Everything
 is measured on decoded frames, by the same image analysis (`training/measure.py`); "drawn" is the control, drawn
 films of the same scenes after encoding and decoding. All scenes but the minute's are combinations of ground, shape,
-colour and motion that were kept from training. Base takes 50 steps a chunk, with a guidance of 2.5; Distilled takes
-2 steps at each of three sizes, without (4 in the first chunk). Two baselines show what memory and prompt do: in one
-every chunk sees an empty history, in the other every prompt is about another scene.
+colour and motion that were kept from training. Base takes 50 steps a chunk, with a guidance of {guidance:g}; Distilled
+takes 2 steps at each of three sizes, without (4 in the first chunk). Two baselines show what memory and prompt do: in
+one every chunk sees an empty history, in the other every prompt is about another scene.
 
 ## Prompts
 
@@ -71,7 +72,8 @@ still has its ground and colour, which the prompt says too.
 ## Video to video
 
 A chunk behind a drawn video of a small thing that moves to a side ({videos} films, of Base {base_videos}): how often
-it goes on as it moved, and the median of the distances from where it would be ({lost:g} where it is not seen).
+it goes on as it moved, which the prompt says too, and the median of the distances from where it would be, which it
+does not ({lost:g} where it is not seen).
 
 {videos_table}
 
@@ -96,10 +98,11 @@ def write(folder: Path, runs: Path, workers: int = 2, log=print) -> None:
     weights = sorted(folder.rglob("*.safetensors"))
     asked = [*weights, *(Path(module.__file__) for module in (evaluate, measure, world))]
     sums = {path: checksum(path) for path in sorted(asked)}
-    kept = runs / f"eval-{hashlib.sha256(' '.join(sums.values()).encode()).hexdigest()[:12]}"
+    threads, answers = torch.get_num_threads(), {question: {} for question in [*FILMS, "minute"]}
+    what = repr((*sums.values(), DEMO_RECIPES, threads))
+    kept = runs / f"eval-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
     kept.mkdir(exist_ok=True)
     files = ", ".join(f"{path.name} {sums[path][:12]}" for path in weights)
-    threads, answers = torch.get_num_threads(), {question: {} for question in [*FILMS, "minute"]}
     jobs = [(folder, kept, way, question, 1) for way in WAYS for question in answers]
     jobs = [job for job in jobs if job[2:4] not in POINTLESS]
     timed = (folder, kept, "Distilled", "minute", threads)  # its time and memory are measured: nothing beside it
@@ -130,7 +133,8 @@ def page(answers: dict[str, dict], threads: int, files: str) -> str:
     counts = {**FILMS, **{f"base_{question}": count for question, count in OF_BASE.items()}}
     minute = answers["minute"]["Distilled"]
     cost = {name: [np.mean(minute[name][1:11]), np.mean(minute[name][-10:])] for name in ("seconds", "memory")}
-    return TEXT.format(**tables, **counts, **cost, threads=threads, files=files, lost=evaluate.LOST)
+    known = {"threads": threads, "files": files, "lost": evaluate.LOST, "guidance": DEMO_RECIPES["base"].cfg}
+    return TEXT.format(**tables, **counts, **cost, **known)
 
 
 def numbers(found: dict) -> dict[str, str]:
@@ -139,7 +143,7 @@ def numbers(found: dict) -> dict[str, str]:
 
 def table(ways: dict[str, dict]) -> str:
     """Markdown: a row for each way, a column for each number."""
-    rows = {way: numbers(found) for way, found in ways.items()}
+    rows = {way: numbers(ways[way]) for way in WAYS if way in ways}
     columns = list(next(iter(rows.values())))
     lines = [["", *columns], ["---"] * (1 + len(columns))]
     lines += [[way, *(found[name] for name in columns)] for way, found in rows.items()]

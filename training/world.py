@@ -212,12 +212,12 @@ def looks(scene: Scene, before: Scene, weight: float, places) -> tuple[np.ndarra
 
 
 Y, X = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32) + 0.5
+LIGHT = (1.06 - 0.12 * Y / HEIGHT)[..., None]  # what a ground's colour is multiplied by
 
 
 def draw(ground: np.ndarray, things: list[Look]) -> np.ndarray:
     """A frame (128, 192, 3): the ground a little lighter above, the things over it with soft edges."""
-    light = (1.06 - 0.12 * Y / HEIGHT)[..., None]
-    frame = np.clip(ground * light, 0, 1)
+    frame = np.clip(ground * LIGHT, 0, 1)
     for look in things:
         x, y = (X - look.x) / look.radius, (Y - look.y) / look.radius
         distance = sum(weight * distance_to(shape, x, y) for shape, weight in look.shapes if weight)

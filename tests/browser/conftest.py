@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from browser import EMPTY_WORKFLOW, load_workflow
+from shipped import install_models
 
 # Console errors of the stock frontend on a fresh and offline ComfyUI.
 STOCK_NOISE = re.compile(
@@ -48,6 +49,12 @@ def chromium(chromium_path):
         browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def shipped_models(server):
+    """What the shipped workflows name; asked for before `page`, which looks once what there is."""
+    install_models(server)
 
 
 @pytest.fixture

@@ -5,20 +5,14 @@ import re
 import numpy as np
 import pytest
 
-from seen import distance, seen, trained
-from shipped import WORKFLOWS, install_models
+from seen import distance, seen
+from shipped import WORKFLOWS
 from test_run_workflow import SAMPLER, picture, prepared, run_prompt
 from training.world import COLOURS, GROUNDS, SHAPES
 
-pytestmark = trained
+pytestmark = pytest.mark.usefixtures("shipped_models")
 DEMO = "Helios Demo - "
 SMALLER = {"Prompt Schedule Film": {SAMPLER: {"length": 33 * 5}}, "Text to Video (Base)": {SAMPLER: {"length": 33}}}
-
-
-@pytest.fixture(autouse=True)
-def _models(server):
-    """There before a page asks what models there are."""
-    install_models(server)
 
 
 def asked(text: str) -> tuple[str, str, str]:
@@ -33,7 +27,10 @@ def shown(frames: np.ndarray) -> tuple[str, ...]:
 
 def film_of(server, page, name, nodes=None) -> tuple[np.ndarray, dict, dict]:
     """The frames in the saved mp4, what was queued, and all outputs."""
-    prompt = prepared(page, DEMO + name, size=None, nodes=nodes or SMALLER.get(name))
+    return run_demo(server, prepared(page, DEMO + name, size=None, nodes=nodes or SMALLER.get(name)))
+
+
+def run_demo(server, prompt) -> tuple[np.ndarray, dict, dict]:
     found, outputs = run_prompt(server, prompt)
     ((file, frames),) = found.items()
     assert file.startswith("Helios demo") and frames.shape[1:] == (128, 192, 3)
@@ -54,16 +51,22 @@ def test_the_prompt_is_seen(server, page, name):
 
 
 @pytest.mark.parametrize("kind", ["image", "video"])
-def test_the_beginning_is_seen(server, page, kind):
+def test_the_beginning_is_seen(server, page, tmp_path, kind):
     """By the same prompt, the film goes on where its image or video has the thing."""
-    films = []
+    begun = []
     for seed in (7, 8):
-        nodes = {f"Makes the {kind}": {"seed": seed}}
-        frames, prompt, _ = film_of(server, page, f"{kind.title()} to Video", nodes)
-        assert shown(frames[:33]) == shown(frames[-33:]) == asked(positive(prompt))
-        films.append(frames / 255)
-    colour = asked(positive(prompt))[1]
-    assert distance(films[0][0], films[1][0], colour) > 3
+        prompt = prepared(page, f"{DEMO}{kind.title()} to Video", None, {f"Makes the {kind}": {"seed": seed}})
+        memories = [node["inputs"] for node in prompt.values() if node["class_type"] == "HeliosHistoryMemory"]
+        (link,) = [inputs[kind] for inputs in memories if kind in inputs]
+        path = str(tmp_path / f"{seed}.npy")
+        prompt["given"] = {"class_type": "TestImagesInfo", "inputs": {"images": link, "path": path}}
+        frames, *_ = run_demo(server, prompt)
+        told = asked(positive(prompt))
+        assert shown(frames[:33]) == shown(frames[-33:]) == told
+        given, first = np.load(path)[-1], frames[0] / 255
+        assert distance(given, first, told[1]) < 8
+        begun.append(first)
+    assert distance(*begun, told[1]) > 3
 
 
 def test_prompt_schedule_film(server, page):

@@ -14,13 +14,9 @@ from PIL import Image
 
 from browser import api_prompt, load_workflow
 from helios_core import HistoryMemory
-from shipped import TEXT_WIDTH, install_models, shipped
+from shipped import TEXT_WIDTH, shipped
 
-
-@pytest.fixture(autouse=True)
-def _models(server):
-    """There before a page asks what models there are."""
-    install_models(server)
+pytestmark = pytest.mark.usefixtures("shipped_models")
 
 
 def prepared(page, name, size=(64, 64), nodes=None) -> dict:

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from browser import api_prompt, export_workflow, load_workflow, missing_nodes, set_setting
-from shipped import WORKFLOWS, install_models, shipped
+from shipped import WORKFLOWS, shipped
 
+pytestmark = pytest.mark.usefixtures("shipped_models")
 NOTES = {"MarkdownNote", "Note"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 FILES = {"model_name", "vae_name", "clip_name"}
@@ -32,12 +33,6 @@ LAYOUT = """vue => {
         groups: graph.groups.map(group => rect(...group.pos, ...group.size)),
     };
 }"""
-
-
-@pytest.fixture(autouse=True)
-def _models(server):
-    """There before a page asks what models there are."""
-    install_models(server)
 
 
 def widgets(schema: dict) -> list[tuple[str, list]]:
