@@ -26,7 +26,13 @@ WAYS = {  # how films are made, with which recipe, and what is taken away from i
 }
 POINTLESS = [("Distilled, without memory", "prompts")]  # a first chunk has none anyway
 FILMS = {"prompts": 100, "cuts": 40, "blends": 20, "pictures": 20, "videos": 40}
-OF_BASE = {"prompts": 100, "cuts": 20, "blends": 10, "pictures": 10, "videos": 20}  # 100 evaluations a chunk take long
+FEWER = {
+    "prompts": 100,
+    "cuts": 20,
+    "blends": 8,
+    "pictures": 8,
+    "videos": 20,
+}  # of what takes long, and of baselines
 TEXT = """\
 # What the demo does
 
@@ -35,7 +41,8 @@ is measured on decoded frames, by the same image analysis (`training/measure.py`
 films of the same scenes after encoding and decoding. All scenes but the minute's are combinations of ground, shape,
 colour and motion that were kept from training. Base takes 50 steps a chunk, with a guidance of {guidance:g}; Distilled
 takes 2 steps at each of three sizes, without (4 in the first chunk). Two baselines show what memory and prompt do: in
-one every chunk sees an empty history, in the other every prompt is about another scene.
+one every chunk sees an empty history, in the other every prompt is about another scene. Where two numbers of films are
+given, the smaller is Base's and the baselines'.
 
 ## Prompts
 
@@ -49,21 +56,21 @@ asked and nothing else. A bounce may be a way to one side, or to one and back: i
 ## Cuts
 
 Two chunks of one prompt, then one of another with another ground and colour: what the third chunk shows of it
-({cuts} films, of Base {base_cuts}). Things that rest at an edge already cannot move on, not even drawn ones.
+({cuts} or {fewer_cuts} films). Things that rest at an edge already cannot move on, not even drawn ones.
 
 {cuts_table}
 
 ## Blends
 
 How far the ground has come from the old colour to the new in the middle of chunks 1 to 4, where the prompt
-blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blends} films, of Base {base_blends}). "between" are the
-films whose chunk 3 is a fifth of the way or more from either end.
+blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blends} or {fewer_blends} films).
+"between" are the films whose chunk 3 is a fifth of the way or more from either end.
 
 {blends_table}
 
 ## Image to video
 
-Six chunks behind a drawn picture ({pictures} films, of Base {base_pictures}): PSNR of the first frame against
+Six chunks behind a drawn picture ({pictures} or {fewer_pictures} films): PSNR of the first frame against
 it, how far the thing in it is from where the picture has it, and how often the middle frame of the sixth chunk
 still has its ground and colour, which the prompt says too.
 
@@ -71,7 +78,7 @@ still has its ground and colour, which the prompt says too.
 
 ## Video to video
 
-A chunk behind a drawn video of a small thing that moves to a side ({videos} films, of Base {base_videos}): how often
+A chunk behind a drawn video of a small thing that moves to a side ({videos} or {fewer_videos} films): how often
 it goes on as it moved, which the prompt says too, and the median of the distances from where it would be, which it
 does not ({lost:g} where it is not seen).
 
@@ -120,7 +127,7 @@ def answer(job: tuple[Path, Path, str, str, int]) -> dict:
     """What is found for a way and a question, or was before."""
     folder, kept, way, question, threads = job
     torch.set_num_threads(threads)
-    (kind, recipe, baseline), count = WAYS[way], (OF_BASE if way == "Base" else FILMS).get(question)
+    (kind, recipe, baseline), count = WAYS[way], (FILMS if way in ("drawn", "Distilled") else FEWER).get(question)
     path = kept / f"{way} {question} {count}.pt"
     if not path.exists():
         demo = kind.load(folder, recipe, **baseline)
@@ -130,7 +137,7 @@ def answer(job: tuple[Path, Path, str, str, int]) -> dict:
 
 def page(answers: dict[str, dict], threads: int, files: str) -> str:
     tables = {f"{question}_table": table(ways) for question, ways in answers.items()}
-    counts = {**FILMS, **{f"base_{question}": count for question, count in OF_BASE.items()}}
+    counts = {**FILMS, **{f"fewer_{question}": count for question, count in FEWER.items()}}
     minute = answers["minute"]["Distilled"]
     cost = {name: [np.mean(minute[name][1:11]), np.mean(minute[name][-10:])] for name in ("seconds", "memory")}
     known = {"threads": threads, "files": files, "lost": evaluate.LOST, "guidance": DEMO_RECIPES["base"].cfg}
