@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--films", type=int, default=800, help="of four chunks each: 800")
     parser.add_argument("--clips", type=int, default=6400, help="of one chunk each: 6,400")
-    parser.add_argument("--steps", type=int, default=6400, help="of the transformer's training: 6,400")
+    parser.add_argument("--steps", type=int, default=9000, help="of the transformer's training: 9,000")
     parser.add_argument("--rounds", type=int, default=120, help="of sampling and learning for few steps: 120")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
     args = parser.parse_args()

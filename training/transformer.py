@@ -40,9 +40,9 @@ class Phase:
 
 # What is said is learned from first chunks alone: one of stage 0 has 54 tokens, one at full size 864, a history 240.
 PHASES = (
-    Phase(0.35, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
-    Phase(0.31, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
-    Phase(0.34, {BASE: 3, 0: 8, 1: 8, 2: 4}),  # what was before
+    Phase(0.25, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
+    Phase(0.22, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
+    Phase(0.53, {BASE: 3, 0: 16, 1: 8, 2: 3}),  # what was before
 )
 
 
@@ -101,6 +101,22 @@ def initialise(model: HeliosTransformer) -> None:
     nn.init.zeros_(model.head.head.bias)
     nn.init.zeros_(model.time_projection[1].weight)
     nn.init.zeros_(model.time_projection[1].bias)
+
+
+@torch.no_grad()
+def open_history(model: HeliosTransformer) -> None:
+    """A remembered frame begins as the tokens that it would be in a chunk; older ones, as if they were smaller.
+
+    What the blocks know of the frames within a chunk then holds for those before it; from random patches the small
+    stages did not learn in 2,000 steps to look back.
+    """
+    first, bias = model.patch_embedding.weight, model.patch_embedding.bias
+    for patch in (model.patch_short, model.patch_mid, model.patch_long):
+        wider = first
+        for axis in (2, 3, 4):
+            wider = wider.repeat_interleave(patch.weight.shape[axis] // first.shape[axis], axis)
+        patch.weight.copy_(wider * (first[0].numel() / wider[0].numel()))
+        patch.bias.copy_(bias)
 
 
 class Learner:
@@ -182,6 +198,9 @@ def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, lo
     torch.manual_seed(learner.done)
     while learner.done < steps:
         phase = phase_at(learner.done, steps)
+        if learner.done and phase_at(learner.done - 1, steps).alone and not phase.alone:
+            for model in (student, learner.average):
+                open_history(model.transformer)
         for stage, size in phase.sizes.items():
             batch = films.batch(size, rng, alone=phase.alone).to(device)
             with torch.autocast(torch.device(device).type, torch.bfloat16):

@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from seen import distance, seen
+from seen import distance, seen, trained
 from shipped import WORKFLOWS
 from test_run_workflow import SAMPLER, picture, prepared, run_prompt
 from training.world import COLOURS, GROUNDS, SHAPES
 
-pytestmark = pytest.mark.usefixtures("shipped_models")
+pytestmark = [trained, pytest.mark.usefixtures("shipped_models")]
 DEMO = "Helios Demo - "
 SMALLER = {"Prompt Schedule Film": {SAMPLER: {"length": 33 * 5}}, "Text to Video (Base)": {SAMPLER: {"length": 33}}}
 

@@ -13,12 +13,13 @@ from helios_core.checkpoint import read_safetensors
 from helios_core.cli import main
 from helios_core.download import checksum
 from helios_core.prompts import parse_schedule
-from seen import Sight, seen
+from seen import Sight, seen, trained
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "demo"
 
 
+@trained
 def test_the_files_are_small_and_in_the_real_layouts():
     """diffusers' folder, Wan's own VAE, a UMT5 as ComfyUI has it, with its tokenizer."""
     assert sum(path.stat().st_size for path in DEMO.rglob("*") if path.is_file()) < 12_000_000
@@ -29,6 +30,7 @@ def test_the_files_are_small_and_in_the_real_layouts():
     assert {"encoder.conv1.weight", "decoder.head.2.weight", "conv2.weight"} < set(vae)
 
 
+@trained
 def test_a_prompt_is_all_it_takes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["generate", "A large red star moves right on a navy background.", "--length", "1s"]) == 0
@@ -37,6 +39,7 @@ def test_a_prompt_is_all_it_takes(tmp_path, monkeypatch):
     assert seen(frames) == Sight("navy", (("red", "star", "right"),))
 
 
+@trained
 def test_what_was_measured_ships():
     """The evaluation is of these files, its pictures are there, and its figures are as good as they have to be."""
     page = (DEMO / "EVAL.md").read_text("utf-8")

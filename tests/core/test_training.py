@@ -8,6 +8,7 @@ import pytest
 import sentencepiece
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 
 from helios_core import (
     RECIPES,
@@ -204,6 +205,18 @@ def test_chunks_alone_have_no_history():
     student.transformer.run_block = lambda i, past, x, *args: calls.append((past.shape[1], x.shape[1])) or (past, x)
     student.predictor(batch)(batch.x0, torch.full((3,), 500.0))
     assert calls == [(0, 864)] * 6
+
+
+def test_a_history_begins_as_what_a_chunk_knows():
+    """Remembered frames are the tokens that they would be in a chunk, older ones those of smaller frames."""
+    model = transformer.Student(make_tokenizer(500)).transformer
+    transformer.open_history(model)
+    anchor, frames = torch.randn(1, 16, 1, 16, 24), torch.randn(1, 16, 19, 16, 24)
+    long, mid, short = frames.split([16, 2, 1], dim=2)
+    seen = anchor, short, F.avg_pool3d(mid, 2), F.avg_pool3d(long, 4)
+    patches = [rearrange(model.patch_embedding(x), "b d t h w -> b (t h w) d") for x in seen]
+    tokens = model.embed_history(frames, anchor).tokens
+    torch.testing.assert_close(tokens, torch.cat([patches[3], patches[2], *patches[:2]], dim=1))
 
 
 def test_words_are_learned():
