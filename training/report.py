@@ -26,13 +26,7 @@ WAYS = {  # how films are made, with which recipe, and what is taken away from i
 }
 POINTLESS = [("Distilled, without memory", "prompts")]  # a first chunk has none anyway
 FILMS = {"prompts": 100, "cuts": 40, "blends": 20, "pictures": 20, "videos": 40}
-FEWER = {
-    "prompts": 100,
-    "cuts": 20,
-    "blends": 8,
-    "pictures": 8,
-    "videos": 20,
-}  # of what takes long, and of baselines
+FEWER = {"prompts": 100, "cuts": 20, "blends": 8, "pictures": 8, "videos": 20}  # of Base, which is slow, and baselines
 TEXT = """\
 # What the demo does
 
