@@ -26,11 +26,12 @@ def shown(frames: np.ndarray) -> tuple[str, ...]:
 
 
 def film_of(server, page, name, nodes=None) -> tuple[np.ndarray, dict, dict]:
-    """The frames in the saved mp4, what was queued, and all outputs."""
+    """`run_demo` of a workflow as it ships, shorter where it would take long."""
     return run_demo(server, prepared(page, DEMO + name, size=None, nodes=nodes or SMALLER.get(name)))
 
 
 def run_demo(server, prompt) -> tuple[np.ndarray, dict, dict]:
+    """The frames in the saved mp4, what was queued, and all outputs."""
     found, outputs = run_prompt(server, prompt)
     ((file, frames),) = found.items()
     assert file.startswith("Helios demo") and frames.shape[1:] == (128, 192, 3)

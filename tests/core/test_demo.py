@@ -48,9 +48,10 @@ def test_what_was_measured_ships():
     for name in re.findall(r"\]\((.+\.png)\)", page):
         with Image.open(DEMO / name) as picture:
             picture.verify()
-    without = [rows.get("Distilled, without memory") for rows in tables(page)]
+    found_in = tables(page)
+    without = [rows.get("Distilled, without memory") for rows in found_in]
     for way in ("Base", "Distilled"):
-        prompts, cuts, blends, pictures, videos, minute = (rows[way] for rows in tables(page))
+        prompts, cuts, blends, pictures, videos, minute = (rows[way] for rows in found_in)
         assert prompts["ground"] >= 0.95 and prompts["colour"] >= 0.95
         assert prompts["shape"] >= 0.85 and prompts["motion"] >= 0.8
         assert cuts["ground and colour"] >= 0.9
