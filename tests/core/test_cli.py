@@ -26,20 +26,16 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A folder as the demo's: transformer/, text_encoder.safetensors, vae.safetensors."""
+    from students import student
     from training.export import save_text, save_transformer, save_vae
-    from training.text import TOKENS, make_tokenizer
-    from training.transformer import Student
+    from training.text import TOKENS
     from training.vae import make_vae
 
     folder = tmp_path_factory.mktemp("models") / "Helios-Distilled-tiny"
-    torch.manual_seed(0)
-    vae, student = make_vae(4), Student(tokenizer := make_tokenizer(500))
-    for parameter in student.transformer.parameters():
-        if not parameter.any():  # what begins closed
-            torch.nn.init.normal_(parameter.data, std=0.1)
-    save_transformer(student.transformer, folder / "transformer")
-    save_text(student.text, tokenizer, TOKENS, folder / "text_encoder.safetensors")
-    save_vae(vae, folder / "vae.safetensors")
+    new = student()
+    save_transformer(new.transformer, folder / "transformer")
+    save_text(new.text, new.tokenizer.serialized_model_proto(), TOKENS, folder / "text_encoder.safetensors")
+    save_vae(make_vae(4), folder / "vae.safetensors")
     return folder
 
 

@@ -22,6 +22,7 @@ from helios_core import (
 )
 from helios_core.noise import block_noise
 from helios_core.schedule import renoise_weights, stage_ranges
+from students import student
 from training import distill, evaluate, flow, transformer
 from training.data import random_story
 from training.evaluate import Drawn, Score
@@ -199,11 +200,10 @@ def test_histories():
 
 def test_chunks_alone_have_no_history():
     batch = films().batch(3, np.random.default_rng(0), alone=True)
-    assert batch.frames is None and batch.anchor is None and batch.before == batch.after
-    student = transformer.Student(make_tokenizer(500))
+    teacher = student()
     calls = []
-    student.transformer.run_block = lambda i, past, x, *args: calls.append((past.shape[1], x.shape[1])) or (past, x)
-    student.predictor(batch)(batch.x0, torch.full((3,), 500.0))
+    teacher.transformer.run_block = lambda i, past, x, *args: calls.append((past.shape[1], x.shape[1])) or (past, x)
+    teacher.predictor(batch)(batch.x0, torch.full((3,), 500.0))
     assert calls == [(0, 864)] * 6
 
 
@@ -251,30 +251,20 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
         torch.testing.assert_close(read.state_dict()[key], tensor, rtol=0.01, atol=1e-6)
 
 
-def teacher() -> transformer.Student:
-    """One that does something, as nothing is closed in it."""
-    torch.manual_seed(0)
-    student = transformer.Student(make_tokenizer(500))
-    for parameter in student.transformer.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter.data, std=0.1)
-    return student
-
-
 def test_the_teacher_is_followed():
     """From where a stage begins to where it ends, as far as its flow goes; the last end is the chunk, and is
     remembered."""
-    batch, student = films().batch(2, np.random.default_rng(3)), teacher()
+    batch, teacher = films().batch(2, np.random.default_rng(3)), student()
     one, more = (replace(distill.TEACHER, steps=steps) for steps in ((1, 1, 1), (3, 1, 1)))
-    ends, latents = distill.follow(student, batch, one, seed=0)
+    ends, latents = distill.follow(teacher, batch, one, seed=0)
     assert torch.equal(ends[2][1], latents) and latents.shape == batch.x0.shape
     assert [end.shape[-2:] for _, end in ends.values()] == [(4, 6), (8, 12), (16, 24)]
     start, end = ends[0]
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        flow = student.predictor(batch)(start, torch.full((2,), 999.0)).float()
+        flow = teacher.predictor(batch)(start, torch.full((2,), 999.0)).float()
     assert F.cosine_similarity((start - end).flatten(), flow.flatten(), dim=0) > 0.99
-    assert torch.equal(start, distill.follow(student, batch, more, seed=0)[0][0][0])
-    assert not torch.equal(start, distill.follow(student, batch, one, seed=1)[0][0][0])
+    assert torch.equal(start, distill.follow(teacher, batch, more, seed=0)[0][0][0])
+    assert not torch.equal(start, distill.follow(teacher, batch, one, seed=1)[0][0][0])
     after = distill.next_batch(batch, latents)
     assert torch.equal(after.frames, torch.cat([batch.frames[:, :, 9:], latents], dim=2))
     for anchor, before, made in zip(after.anchor, batch.anchor, latents):
@@ -299,14 +289,14 @@ def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
 
     monkeypatch.setattr(distill, "follow", follow_and_tell)
     monkeypatch.setattr(distill, "flow_loss", learn_and_tell)
-    learned = distill.train(films(), teacher(), path, 1, log=told.append)
+    learned = distill.train(films(), student(), path, 1, log=told.append)
     assert [stage for stage, _ in lessons] == 2 * [BASE, 0, 1, 2]
     for stage, ends in lessons:
         if stage != BASE:
             for mine, made in zip(ends, followed[0][0][stage]):
                 assert any(torch.equal(mine, made[rows]) for rows in (slice(len(mine)), slice(-len(mine), None)))
     key = "head.head.weight"
-    assert not torch.equal(learned.transformer.state_dict()[key], teacher().transformer.state_dict()[key])
+    assert not torch.equal(learned.transformer.state_dict()[key], student().transformer.state_dict()[key])
     assert torch.load(path)["step"] == 2 and told[0].startswith("distill 1/1")
 
 
