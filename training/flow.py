@@ -20,7 +20,7 @@ from .data import CHUNKS, Encoded
 from .world import Scene, caption
 
 BASE = -1  # the "stage" of training at full size
-BEGINNINGS, PICTURES = 0.4, 0.3  # first chunks: what is said is learned there, the rest can be seen; with a picture
+BEGINNINGS, PICTURES = 0.25, 0.3  # first chunks: what is said is learned there, the rest can be seen; with a picture
 CORRUPTION = 1 / 3  # the most noise on a remembered frame ...
 CLEAN = 0.1  # ... and how often there is none (both as in the reference's training configs)
 SHIFT = 6.0  # of noise levels at full size towards noise

@@ -42,7 +42,7 @@ class Phase:
 PHASES = (
     Phase(0.25, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
     Phase(0.22, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
-    Phase(0.53, {BASE: 3, 0: 16, 1: 8, 2: 3}),  # what was before
+    Phase(0.53, {BASE: 2, 0: 48, 1: 8, 2: 2}),  # what was before: hardest where six tokens are a picture
 )
 
 
@@ -201,11 +201,12 @@ def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, lo
         if learner.done and phase_at(learner.done - 1, steps).alone and not phase.alone:
             for model in (student, learner.average):
                 open_history(model.transformer)
+        weights = {stage: size**0.5 for stage, size in phase.sizes.items()}  # all gradients are as noisy then
         for stage, size in phase.sizes.items():
             batch = films.batch(size, rng, alone=phase.alone).to(device)
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 loss = flow_loss(student.predictor(batch), batch, stage)
-            (loss / len(phase.sizes)).backward()
+            (loss * weights[stage] / sum(weights.values())).backward()
             seen.setdefault(stage, []).append(loss.item())
         learner.step(rate_at(learner.done, steps, warm_up=100, decline=0.9))
         if learner.done % 50 == 0:
