@@ -200,6 +200,7 @@ def test_histories():
 
 def test_chunks_alone_have_no_history():
     batch = films().batch(3, np.random.default_rng(0), alone=True)
+    assert batch.frames is None and batch.anchor is None and batch.before == batch.after
     teacher = student()
     calls = []
     teacher.transformer.run_block = lambda i, past, x, *args: calls.append((past.shape[1], x.shape[1])) or (past, x)
