@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=2400, help="of four chunks each: 2,400")
     parser.add_argument("--clips", type=int, default=6400, help="of one chunk each: 6,400")
     parser.add_argument("--steps", type=int, default=10500, help="of the transformer's training: 10,500")
-    parser.add_argument("--rounds", type=int, default=120, help="of sampling and learning for few steps: 120")
+    parser.add_argument("--rounds", type=int, default=45, help="of sampling and learning for few steps: 45")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
     args = parser.parse_args()
     for folder in (args.runs, args.demo):

@@ -1,10 +1,13 @@
-"""Few steps: the network learns the ends that its own many-step sampling, guided behind stage 0, reaches from the
-same beginnings.
+"""Few steps: behind stage 0 the network learns the ends that its own many-step sampling, guided where something new is
+said, reaches from the same beginnings.
 
 A pair of a stage's beginning and end belongs together, so that the flow between them is all but straight and two steps
 follow it (rectified flow, arXiv 2209.03003). The reference's distillation begins with a regression towards its
 teacher's ODE too; the distribution matching and the adversarial loss that come after it there are not done here. The
 histories are in part what the few steps themselves have made: that is what a long film goes on from.
+
+Stage 0 goes on learning from films: where a thing will be, two steps say as well as twelve (of its 54 tokens a network
+soon knows the pairs by heart, and what was before no longer counts).
 """
 
 import copy
@@ -19,23 +22,21 @@ import torch
 from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Recipe, Segment, sample_chunks
 from helios_core.guidance import cfg
 
-from .flow import BASE, Batch, Films, flow_loss
+from .flow import BASE, TURNS, Batch, Films, flow_loss, said_of
 from .transformer import Learner, Student, compile_blocks, rate_at
+from .world import random_scene
 
 TEACHER = replace(RECIPES["mid"], solver="euler", steps=(12, 5, 5), cfg=2.5, cfg_zero_star=False)
 BATCH, POOL = 12, 40  # chunks sampled at a time; so many batches are learned from
-LEARN = 4  # steps of learning for each batch sampled
-SIZES = {0: 12, 1: 8, 2: 4}  # chunks of a step, by stage
-RATE = 0.2  # of the highest rates of training
+LEARN, PICKS = 4, 3  # steps of learning for each batch sampled, and how many batches each looks at
+SIZES = {1: 4, 2: 2}  # chunks of each of these, by stage
+FILMED = {BASE: 2, 0: 48}  # chunks of films in a step: many steps at full size are not forgotten
+RATE = 0.07  # of the highest rates of training
 
 
 @torch.no_grad()
 def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[dict, torch.Tensor]:
-    """Sample a batch: {stage: (beginning, end)}, and the chunk's latents (B, 16, 9, h, w).
-
-    Guided behind stage 0, where shapes are decided; in it guidance would make things larger than was asked (guidance at
-    some noise levels only: arXiv 2404.07724).
-    """
+    """Sample a batch: {stage: (beginning, end)}, and the chunk's latents (B, 16, 9, h, w)."""
     size = len(batch.x0)
     guided = student.predictor(batch)
     free = student.predictor(replace(batch, before=[""] * size, after=[""] * size)) if recipe.cfg > 1 else None
@@ -47,7 +48,7 @@ def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[d
         t = torch.full((size,), step.timestep, device=x.device)
         with torch.autocast(x.device.type, torch.bfloat16):
             flow = guided(x, t).float()
-            return cfg(flow, free(x, t).float(), recipe.cfg) if free and step.stage else flow
+            return cfg(flow, free(x, t).float(), guidance(batch, recipe.cfg)) if free and step.stage else flow
 
     # Chunk 1: only a film's first one has more steps, and what does with fewer does with more.
     memory = HistoryMemory(batch.frames, batch.anchor, chunk=1)
@@ -59,12 +60,40 @@ def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[d
     return {stage: (starts[stage], ends[stage]) for stage in starts}, latents
 
 
-def next_batch(batch: Batch, latents: torch.Tensor) -> Batch:
-    """The chunk after these, which were sampled: the same prompt goes on."""
+def guidance(batch: Batch, scale: float) -> torch.Tensor:
+    """Each chunk's own scale behind stage 0, (B, 1, 1, 1, 1): `scale` where something new is said; 1, which is none,
+    where the same goes on, as it would be moved from where it was.
+
+    In stage 0 guidance would make things larger than was asked (at some noise levels only: arXiv 2404.07724).
+    """
+    new = torch.tensor([a != b for a, b in zip(batch.before, batch.after)], device=batch.anchor.device)
+    return torch.where(new | ~begun(batch), scale, 1.0).view(-1, 1, 1, 1, 1)
+
+
+def begun(batch: Batch) -> torch.Tensor:
+    """Which chunks (B,) have something before them."""
+    return batch.anchor.flatten(1).any(dim=1)
+
+
+def next_batch(batch: Batch, latents: torch.Tensor, rng: np.random.Generator) -> Batch:
+    """The chunk after these, which were sampled: the same prompt goes on, or another comes."""
     frames = torch.cat([batch.frames, latents], dim=2)[:, :, latents.shape[2] :]
-    begun = batch.anchor.flatten(1).any(dim=1).view(-1, 1, 1, 1, 1)
-    anchor = torch.where(begun, batch.anchor, latents[:, :, :1])
-    return replace(batch, frames=frames, anchor=anchor, before=batch.after, weight=torch.ones_like(batch.weight))
+    anchor = torch.where(begun(batch).view(-1, 1, 1, 1, 1), batch.anchor, latents[:, :, :1])
+    after = [said_of([random_scene(rng)] * 2, rng)[0] if rng.random() < TURNS else text for text in batch.after]
+    said = {"before": batch.after, "after": after, "weight": torch.ones_like(batch.weight)}
+    return replace(batch, frames=frames, anchor=anchor, **said)
+
+
+def pairs_loss(student: Student, pool: deque, stage: int, rng: np.random.Generator) -> torch.Tensor:
+    """`flow_loss` between a stage's beginnings and ends, of a few chunks of a few batches that were sampled."""
+    losses = []
+    for pick in rng.integers(len(pool), size=PICKS):
+        batch, ends = pool[pick]
+        first = int(rng.integers(len(batch.x0) - SIZES[stage] + 1))
+        rows = slice(first, first + SIZES[stage])
+        part = batch.part(rows)
+        losses.append(flow_loss(student.predictor(part), part, stage, [end[rows] for end in ends[stage]]))
+    return sum(losses) / PICKS
 
 
 def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
@@ -76,7 +105,7 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         compile_blocks(teacher)
         compile_blocks(student)
     done = learner.done // LEARN
-    rng, begun, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=POOL), []
+    rng, start, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=POOL), []
     torch.manual_seed(done)
     batch = None
     for number in range(done, rounds):
@@ -85,22 +114,19 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
             batch = films.batch(BATCH, rng, drop_text=0.0).to(device)
         ends, _ = follow(teacher, batch, TEACHER, seed)
         pool.append((replace(batch, cover=torch.zeros_like(batch.cover)), ends))
-        batch = next_batch(batch, follow(student, batch, RECIPES["distilled"], seed)[1])
+        batch = next_batch(batch, follow(student, batch, RECIPES["distilled"], seed)[1], rng)
         for _ in range(LEARN):
-            chosen, ends = pool[int(rng.integers(len(pool)))]
-            real = films.batch(2, rng).to(device)  # many steps at full size are not forgotten
+            filmed = {stage: films.batch(size, rng).to(device) for stage, size in FILMED.items()}
             with torch.autocast(torch.device(device).type, torch.bfloat16):
-                losses = [flow_loss(student.predictor(real), real, BASE)]
-                for stage, size in SIZES.items():
-                    rows = slice(size) if rng.random() < 0.5 else slice(-size, None)
-                    part = chosen.part(rows)
-                    losses.append(flow_loss(student.predictor(part), part, stage, [end[rows] for end in ends[stage]]))
-            sum(losses).backward()
+                losses = [flow_loss(student.predictor(real), real, stage) for stage, real in filmed.items()]
+                losses += [pairs_loss(student, pool, stage, rng) for stage in SIZES]
+            sizes = [*FILMED.values(), *(PICKS * size for size in SIZES.values())]
+            sum(size**0.5 * loss for size, loss in zip(sizes, losses)).backward()
             learner.step(RATE * min(1, len(pool) / 10) * rate_at(number, rounds, warm_up=1, decline=0.7))
             seen.append([loss.item() for loss in losses])
         if (number + 1) % 10 == 0 or number + 1 == rounds:
             told = ", ".join(f"{value:.4f}" for value in np.mean(seen, axis=0))
-            log(f"distill {number + 1}/{rounds}: base and stages {told}, {time.time() - begun:.0f} s")
+            log(f"distill {number + 1}/{rounds}: base and stages {told}, {time.time() - start:.0f} s")
             seen.clear()
             learner.save()
     return learner.average

@@ -4,6 +4,7 @@ A sample is a chunk of a film, the 19 latent frames before it, the anchor, and w
 full size (Base) or as one stage of the pyramid (Mid and Distilled); one network learns both.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from .world import Scene, caption
 
 BASE = -1  # the "stage" of training at full size
 BEGINNINGS, PICTURES = 0.25, 0.3  # first chunks: what is said is learned there, the rest can be seen; with a picture
+TURNS = 0.4  # how often what goes on is something else: a cut or a blend
 CORRUPTION = 1 / 3  # the most noise on a remembered frame ...
 CLEAN = 0.1  # ... and how often there is none (both as in the reference's training configs)
 SHIFT = 6.0  # of noise levels at full size towards noise
@@ -57,6 +59,10 @@ class Films:
             "cover": torch.cat([self.tensors["cover"][:, 0], more["cover"][:, 0]]),
         }
         self.first_scenes = [story["scenes"][0] for story in [*self.stories, *stories]]
+        self.later = {True: [], False: []}  # (film, chunk) behind another, by whether its scene is another too
+        for film, story in enumerate(self.stories):
+            for k, (before, scene) in enumerate(itertools.pairwise(story["scenes"]), 1):
+                self.later[before != scene].append((film, k))
 
     def batch(self, size: int, rng: np.random.Generator, drop_text: float = 0.1, alone: bool = False) -> Batch:
         """`size` chunks; `alone`, first ones without even an empty history."""
@@ -84,7 +90,8 @@ class Films:
         return chunk, cover, remembered(past), anchor, 1.0, (scene, scene)
 
     def _continuation(self, rng):
-        film, k = int(rng.integers(len(self.stories))), int(rng.integers(1, CHUNKS))
+        chosen = self.later[rng.random() < TURNS]
+        film, k = chosen[int(rng.integers(len(chosen)))]
         story, chunks = self.stories[film], self.tensors["latents"][film]  # (4, 16, 9, h, w)
         past = joined(chunks[:k])
         anchor, kind = past[:, :1], rng.random()

@@ -266,16 +266,28 @@ def test_the_teacher_is_followed():
     assert F.cosine_similarity((start - end).flatten(), flow.flatten(), dim=0) > 0.99
     assert torch.equal(start, distill.follow(teacher, batch, more, seed=0)[0][0][0])
     assert not torch.equal(start, distill.follow(teacher, batch, one, seed=1)[0][0][0])
-    after = distill.next_batch(batch, latents)
+    after = distill.next_batch(batch, latents, np.random.default_rng(0))
     assert torch.equal(after.frames, torch.cat([batch.frames[:, :, 9:], latents], dim=2))
     for anchor, before, made in zip(after.anchor, batch.anchor, latents):
         assert torch.equal(anchor, before if before.any() else made[:, :1])
+    assert after.before == batch.after and (after.weight == 1).all()
+
+
+def test_what_goes_on_is_not_guided():
+    """What is told anew is, and a film's first chunk."""
+    batch = films().batch(3, np.random.default_rng(3))
+    anchor = torch.stack([torch.zeros_like(batch.anchor[0]), *[torch.ones_like(batch.anchor[0])] * 2])
+    batch = replace(batch, anchor=anchor, before=["a", "a", "a"], after=["a", "a", "b"])
+    assert distill.guidance(batch, 2.5).flatten().tolist() == [2.5, 1, 2.5]
+    rng, (_, latents) = np.random.default_rng(0), distill.follow(student(), batch, RECIPES["distilled"], seed=0)
+    turned = [distill.guidance(distill.next_batch(batch, latents, rng), 2.5) > 1 for _ in range(40)]
+    assert 0.2 < torch.stack(turned).float().mean() < 0.6
 
 
 def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
     """The ends that the teacher reached are learned, and the file is there to go on from."""
     monkeypatch.setattr(distill, "TEACHER", replace(distill.TEACHER, steps=(1, 2, 1)))
-    for name, value in (("BATCH", 2), ("LEARN", 2), ("SIZES", {0: 2, 1: 1, 2: 1})):
+    for name, value in (("BATCH", 2), ("LEARN", 2), ("PICKS", 1), ("SIZES", {1: 2, 2: 1})):
         monkeypatch.setattr(distill, name, value)
     told, path, followed, lessons = [], tmp_path / "distilled.pt", [], []
     follow_it = distill.follow
@@ -293,7 +305,8 @@ def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
     learned = distill.train(films(), student(), path, 1, log=told.append)
     assert [stage for stage, _ in lessons] == 2 * [BASE, 0, 1, 2]
     for stage, ends in lessons:
-        if stage != BASE:
+        assert (ends is None) == (stage in distill.FILMED)
+        if ends:
             for mine, made in zip(ends, followed[0][0][stage]):
                 assert any(torch.equal(mine, made[rows]) for rows in (slice(len(mine)), slice(-len(mine), None)))
     key = "head.head.weight"
