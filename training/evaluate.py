@@ -185,7 +185,7 @@ def pictures(demo: Demo, count: int, seed: int = 3) -> dict[str, float]:
         memory = HistoryMemory.from_image(*demo.codec.encode_image(picture), seed=number)
         film = demo.film([(0, 0, scene)], 6, seed=number, memory=memory)
         error = float(np.square(film[0][0] - picture[0].numpy()).mean())
-        psnr.append(-10 * np.log10(error))
+        psnr.append(-10 * np.log10(max(error, 1e-10)))
         errors.append(apart([film[0][0]], picture.numpy(), scene.things[0].colour))
         score = Score()
         score.add(film[5], scene)

@@ -27,7 +27,18 @@ from training import distill, evaluate, flow, transformer
 from training.data import random_story
 from training.evaluate import Drawn, Score
 from training.export import save_transformer
-from training.flow import BASE, Batch, Films, ends_of, flow_loss, halved, noise_levels, timesteps_of
+from training.flow import (
+    BASE,
+    BEGINNINGS,
+    TURNS,
+    Batch,
+    Films,
+    ends_of,
+    flow_loss,
+    halved,
+    noise_levels,
+    timesteps_of,
+)
 from training.measure import follow, ground_of, is_motion, shape_of, things_of
 from training.text import answers, learn_words, make_encoder, make_tokenizer
 from training.world import COLOURS, GROUNDS, Scene, Thing, caption, make_film, random_scene
@@ -196,6 +207,17 @@ def test_histories():
             begun += 1
             assert not batch.anchor.any() and batch.weight.item() == 1  # nothing is blended into a beginning
     assert 0 < begun < 35
+
+
+def test_turns_are_often_seen():
+    """Cuts and blends, as many as asked for, whatever their share in the films; a blend with its weight."""
+    some = films(12)
+    batch = some.batch(400, np.random.default_rng(0), drop_text=0.0)
+    turned = np.array([a != b for a, b in zip(batch.before, batch.after)])
+    assert abs(turned.mean() - TURNS * (1 - BEGINNINGS)) < 0.07
+    weights = {round(weight, 4) for story in some.stories for weight in story["blends"]}
+    assert {round(weight, 4) for weight in batch.weight[turned].tolist()} == weights
+    assert (batch.weight[~turned] == 1).all()
 
 
 def test_chunks_alone_have_no_history():
