@@ -6,8 +6,8 @@ follow it (rectified flow, arXiv 2209.03003). The reference's distillation begin
 teacher's ODE too; the distribution matching and the adversarial loss that come after it there are not done here. The
 histories are in part what the few steps themselves have made: that is what a long film goes on from.
 
-Stage 0 goes on learning from films: where a thing will be, two steps say as well as twelve (of its 54 tokens a network
-soon knows the pairs by heart, and what was before no longer counts).
+Stage 0 goes on learning from films: where what was before says where a thing will be, two steps find it as well as
+twelve. Taught by pairs too, films went on less well from what they had been given.
 """
 
 import copy
@@ -40,7 +40,7 @@ def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[d
     size = len(batch.x0)
     guided = student.predictor(batch)
     free = student.predictor(replace(batch, before=[""] * size, after=[""] * size)) if recipe.cfg > 1 else None
-    starts, ends = {}, {}
+    starts, ends, scale = {}, {}, guidance(batch, recipe.cfg)
 
     def denoise(x, step):
         if step.index == 0:
@@ -48,7 +48,7 @@ def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[d
         t = torch.full((size,), step.timestep, device=x.device)
         with torch.autocast(x.device.type, torch.bfloat16):
             flow = guided(x, t).float()
-            return cfg(flow, free(x, t).float(), guidance(batch, recipe.cfg)) if free and step.stage else flow
+            return cfg(flow, free(x, t).float(), scale) if free and step.stage else flow
 
     # Chunk 1: only a film's first one has more steps, and what does with fewer does with more.
     memory = HistoryMemory(batch.frames, batch.anchor, chunk=1)
