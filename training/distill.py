@@ -107,6 +107,8 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
     done = learner.done // LEARN
     rng, start, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=POOL), []
     torch.manual_seed(done)
+    sizes = [*FILMED.values(), *(PICKS * size for size in SIZES.values())]
+    weights = [size**0.5 for size in sizes]  # as when training
     batch = None
     for number in range(done, rounds):
         seed = 10_000 + number  # none of the evaluation's
@@ -120,8 +122,7 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 losses = [flow_loss(student.predictor(real), real, stage) for stage, real in filmed.items()]
                 losses += [pairs_loss(student, pool, stage, rng) for stage in SIZES]
-            sizes = [*FILMED.values(), *(PICKS * size for size in SIZES.values())]
-            sum(size**0.5 * loss for size, loss in zip(sizes, losses)).backward()
+            sum(weight * loss for weight, loss in zip(weights, losses)).backward()
             learner.step(RATE * min(1, len(pool) / 10) * rate_at(number, rounds, warm_up=1, decline=0.7))
             seen.append([loss.item() for loss in losses])
         if (number + 1) % 10 == 0 or number + 1 == rounds:
