@@ -6,8 +6,8 @@ follow it (rectified flow, arXiv 2209.03003). The reference's distillation begin
 teacher's ODE too; the distribution matching and the adversarial loss that come after it there are not done here. The
 histories are in part what the few steps themselves have made: that is what a long film goes on from.
 
-Stage 0 goes on learning from films: where what was before says where a thing will be, two steps find it as well as
-twelve. Taught by pairs too, films went on less well from what they had been given.
+Stage 0 goes on learning from films, since what was before says where a thing will be and two steps find it as well as
+twelve: its pairs would teach the teacher's errors about that.
 """
 
 import copy
@@ -39,7 +39,7 @@ def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[d
     """Sample a batch: {stage: (beginning, end)}, and the chunk's latents (B, 16, 9, h, w)."""
     size = len(batch.x0)
     guided = student.predictor(batch)
-    free = student.predictor(replace(batch, before=[""] * size, after=[""] * size)) if recipe.cfg > 1 else None
+    free = student.predictor(replace(batch, before=("",) * size, after=("",) * size)) if recipe.cfg > 1 else None
     starts, ends, scale = {}, {}, guidance(batch, recipe.cfg)
 
     def denoise(x, step):
@@ -62,7 +62,7 @@ def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[d
 
 def guidance(batch: Batch, scale: float) -> torch.Tensor:
     """Each chunk's own scale behind stage 0, (B, 1, 1, 1, 1): `scale` where something new is said; 1, which is none,
-    where the same goes on, as it would be moved from where it was.
+    where the same goes on, because guidance would move things from where they were, and behind a picture.
 
     In stage 0 guidance would make things larger than was asked (at some noise levels only: arXiv 2404.07724).
     """
@@ -79,7 +79,7 @@ def next_batch(batch: Batch, latents: torch.Tensor, rng: np.random.Generator) ->
     """The chunk after these, which were sampled: the same prompt goes on, or another comes."""
     frames = torch.cat([batch.frames, latents], dim=2)[:, :, latents.shape[2] :]
     anchor = torch.where(begun(batch).view(-1, 1, 1, 1, 1), batch.anchor, latents[:, :, :1])
-    after = [said_of([random_scene(rng)] * 2, rng)[0] if rng.random() < TURNS else text for text in batch.after]
+    after = tuple(said_of([random_scene(rng)] * 2, rng)[0] if rng.random() < TURNS else text for text in batch.after)
     said = {"before": batch.after, "after": after, "weight": torch.ones_like(batch.weight)}
     return replace(batch, frames=frames, anchor=anchor, **said)
 
@@ -108,7 +108,7 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
     rng, start, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=POOL), []
     torch.manual_seed(done)
     sizes = [*FILMED.values(), *(PICKS * size for size in SIZES.values())]
-    weights = [size**0.5 for size in sizes]  # as when training
+    weights = np.sqrt(sizes) / np.sqrt(sizes).sum()  # as when training
     batch = None
     for number in range(done, rounds):
         seed = 10_000 + number  # none of the evaluation's
@@ -122,7 +122,7 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 losses = [flow_loss(student.predictor(real), real, stage) for stage, real in filmed.items()]
                 losses += [pairs_loss(student, pool, stage, rng) for stage in SIZES]
-            sum(weight * loss for weight, loss in zip(weights, losses)).backward()
+            sum(weight * loss for weight, loss in zip(weights.tolist(), losses)).backward()
             learner.step(RATE * min(1, len(pool) / 10) * rate_at(number, rounds, warm_up=1, decline=0.7))
             seen.append([loss.item() for loss in losses])
         if (number + 1) % 10 == 0 or number + 1 == rounds:

@@ -1,4 +1,4 @@
-"""What Helios learns: the flow of a noisy chunk behind a history that is never quite clean (arXiv 2603.04379).
+"""What Helios learns: the flow of a noisy chunk behind a history that is seldom quite clean (arXiv 2603.04379).
 
 A sample is a chunk of a film, the 19 latent frames before it, the anchor, and what was said. It is noised either at
 full size (Base) or as one stage of the pyramid (Mid and Distilled); one network learns both.
@@ -25,8 +25,9 @@ BEGINNINGS, PICTURES = 0.25, 0.3  # first chunks: what is said is learned there,
 TURNS = 0.4  # how often what goes on is something else: a cut or a blend
 CORRUPTION = 1 / 3  # the most noise on a remembered frame ...
 CLEAN = 0.1  # ... and how often there is none (both as in the reference's training configs)
-SHIFT = 6.0  # of noise levels at full size towards noise
+SHIFTS = {BASE: 6.0, 0: 3.0}  # of noise levels towards noise, where it is decided where things are
 COVERED = 6.0  # how much more a clean latent counts where a thing is
+LITTLE = 0.01  # of a chunk; small things have 0.02, large ones 0.08
 
 
 @dataclass
@@ -37,8 +38,8 @@ class Batch:
     frames: Tensor | None  # (B, 16, 19, 16, 24); None: not even an empty past
     anchor: Tensor | None  # (B, 16, 1, 16, 24)
     cover: Tensor  # (B, 1, 9, 16, 24)
-    before: list[str]
-    after: list[str]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
     weight: Tensor  # (B,)
 
     def part(self, rows: slice) -> "Batch":
@@ -186,15 +187,16 @@ def flow_loss(predict, batch: Batch, stage: int, ends: tuple[Tensor, Tensor] | N
     `predict(x, timesteps)` is the network with this batch's history and text.
     """
     start, end = ends or ends_of(batch.x0, torch.randn_like(batch.x0), stage)
-    sigma = torch.rand(len(batch.x0))
-    if stage == BASE:  # where things are is decided while there is hardly more than noise
-        sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
-    sigma = sigma.clamp(0.001, 0.999).to(start.device)
+    sigma, shift = torch.rand(len(batch.x0)), SHIFTS.get(stage, 1.0)
+    sigma = (shift * sigma / (1 + (shift - 1) * sigma)).clamp(0.001, 0.999).to(start.device)
     s = sigma.view(-1, 1, 1, 1, 1)
     first, last = noise_levels(stage)
     error = (predict(s * start + (1 - s) * end, timesteps_of(sigma, stage)) - (start - end)).square()
     # Only where noise hides little: elsewhere a weight that knows where things are would make more and larger ones.
     clear = (1 - s * first - (1 - s) * last).square()
     weight = 1 + COVERED * clear * halved(batch.cover, 0 if stage == BASE else STAGES - 1 - stage)
+    # To be wrong about a small thing is as bad as to be wrong about a large one; the prompt says which, not the place.
+    area = batch.cover.mean((1, 2, 3, 4), keepdim=True)
+    weight = weight * (area.mean() + LITTLE) / (area + LITTLE)
     # A short path has a small flow: without this, full size, with its few samples, would drown the stages.
     return (weight * error).mean() / (first - last) ** 2

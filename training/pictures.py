@@ -1,4 +1,4 @@
-"""Films as pictures: rows of frames with what was asked over them, and curves."""
+"""Films as pictures: rows of frames with what was asked over them."""
 
 from pathlib import Path
 

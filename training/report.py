@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+import helios_core
 from helios_core.download import checksum
 from helios_core.recipe import DEMO_RECIPES
 
@@ -27,21 +28,26 @@ WAYS = {  # how films are made, with which recipe, and what is taken away from i
 POINTLESS = [("Distilled, without memory", "prompts")]  # a first chunk has none anyway
 FILMS = {"prompts": 100, "cuts": 40, "blends": 20, "pictures": 20, "videos": 40}
 FEWER = {"prompts": 100, "cuts": 20, "blends": 8, "pictures": 8, "videos": 20}  # of Base, which is slow, and baselines
+SEEDS = {question: 100 + n for n, question in enumerate([*FILMS, "minute"])}  # looked at for nothing else
+MAKERS = "codecs denoise guidance layers memory model noise prompts recipe rope sampler schedule solvers".split()
 TEXT = """\
 # What the demo does
 
 Written by `python -m training` from the files in this folder: {files} (SHA-256). Everything
 is measured on decoded frames, by the same image analysis (`training/measure.py`); "drawn" is the control, drawn
 films of the same scenes after encoding and decoding. All scenes but the minute's are combinations of ground, shape,
-colour and motion that were kept from training. Base takes 50 steps a chunk, with a guidance of {guidance:g}; Distilled
-takes 2 steps at each of three sizes, without (4 in the first chunk). Two baselines show what memory and prompt do: in
-one every chunk sees an empty history, in the other every prompt is about another scene. Where two numbers of films are
-given, the smaller is Base's and the baselines'.
+colour and motion that were kept from training. Base takes {steps[base]} steps a chunk, with a guidance of
+{guidance:g}; Distilled takes {steps[distilled]} at three sizes, without, and twice as many in the first chunk. Two
+baselines show what memory and prompt do: in one every chunk sees an empty history, and takes as many steps as the first
+one; in the other every prompt is about another scene. Where two numbers of films are given, the smaller is Base's and
+the baselines'. With 20 films, a share of 0.9 may be anything from 0.70 to 0.97; with 100, from 0.83 to 0.94.
 
 ## Prompts
 
-One chunk of each of {prompts} scenes of one or two things: the shares that are right; "count" is as many things as
-asked and nothing else. A bounce may be a way to one side, or to one and back: in a chunk one cannot tell.
+One chunk of each of {prompts} scenes of one or two things: the shares that are right. Ground, colour and size are those
+of the middle frame, shape what most of three frames show, motion what nine do; a colour, or a shape, that is like none
+of the world's is wrong. "count": in the middle frame there are as many things as asked, and nothing else of 80 pixels
+or more. A bounce may be a way to one side, or to one and back: in a chunk one cannot tell.
 
 {prompts_table}
 
@@ -65,23 +71,26 @@ blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blends} or {fewer_blen
 ## Image to video
 
 Six chunks behind a drawn picture ({pictures} or {fewer_pictures} films): PSNR of the first frame against
-it, how far the thing in it is from where the picture has it, and how often the middle frame of the sixth chunk
-still has its ground and colour, which the prompt says too.
+it, how often the thing in it is less than {near:g} pixels from where the picture has it, the median of these
+distances ({lost:g} where it is not seen), and how often the middle frame of the sixth chunk still has its ground and
+colour, which the prompt says too. "a guess" is the median for another drawn film of the same scene.
 
 {pictures_table}
 
 ## Video to video
 
 A chunk behind a drawn video of a small thing that moves to a side ({videos} or {fewer_videos} films): how often
-it goes on as it moved, which the prompt says too, and the median of the distances from where it would be, which it
-does not ({lost:g} where it is not seen).
+it goes on as it moved, which the prompt says too; how often it is at first less than {near:g} pixels from where it
+would be, and the median of its distances from there in all frames, which the prompt does not say; and the same median
+for another drawn film of the same scene, as a guess.
 
 {videos_table}
 
 ## A minute
 
 44 chunks of one prompt. Drift is the farthest that a colour ever is from that of the first chunk, in shares of the
-range; what moves here moves 1.4 pixels from frame to frame.
+range. A jump is how far the thing is, in the first frame of a chunk, from where it was in the last one before; in the
+world it moves 1.4 pixels.
 
 {minute_table}
 
@@ -98,9 +107,10 @@ def write(folder: Path, runs: Path, workers: int = 2, log=print) -> None:
     """Evaluate the demo in `folder`: its EVAL.md, and pictures in eval/. Answers are kept in `runs` for these files."""
     weights = sorted(folder.rglob("*.safetensors"))
     asked = [*weights, *(Path(module.__file__) for module in (evaluate, measure, world))]
+    asked += [Path(helios_core.__file__).with_name(f"{name}.py") for name in MAKERS]
     sums = {path: checksum(path) for path in sorted(asked)}
     threads, answers = torch.get_num_threads(), {question: {} for question in [*FILMS, "minute"]}
-    what = repr((*sums.values(), DEMO_RECIPES, threads))
+    what = repr((*sums.values(), SEEDS, threads))
     kept = runs / f"eval-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
     kept.mkdir(exist_ok=True)
     files = ", ".join(f"{path.name} {sums[path][:12]}" for path in weights)
@@ -122,10 +132,10 @@ def answer(job: tuple[Path, Path, str, str, int]) -> dict:
     folder, kept, way, question, threads = job
     torch.set_num_threads(threads)
     (kind, recipe, baseline), count = WAYS[way], (FILMS if way in ("drawn", "Distilled") else FEWER).get(question)
-    path = kept / f"{way} {question} {count}.pt"
+    path = kept / f"{way} {recipe} {sorted(baseline)} {question} {count}.pt"
     if not path.exists():
         demo = kind.load(folder, recipe, **baseline)
-        save_state(getattr(evaluate, question)(demo, *([count] if count else [])), path)
+        save_state(getattr(evaluate, question)(demo, *([count] if count else []), seed=SEEDS[question]), path)
     return torch.load(path, weights_only=False)
 
 
@@ -134,7 +144,9 @@ def page(answers: dict[str, dict], threads: int, files: str) -> str:
     counts = {**FILMS, **{f"fewer_{question}": count for question, count in FEWER.items()}}
     minute = answers["minute"]["Distilled"]
     cost = {name: [np.mean(minute[name][1:11]), np.mean(minute[name][-10:])] for name in ("seconds", "memory")}
-    known = {"threads": threads, "files": files, "lost": evaluate.LOST, "guidance": DEMO_RECIPES["base"].cfg}
+    known = {"threads": threads, "files": files, "lost": evaluate.LOST, "near": evaluate.NEAR}
+    known["guidance"] = DEMO_RECIPES["base"].cfg
+    known["steps"] = {name: ", ".join(map(str, recipe.steps)) for name, recipe in DEMO_RECIPES.items()}
     return TEXT.format(**tables, **counts, **cost, **known)
 
 
@@ -153,7 +165,7 @@ def table(ways: dict[str, dict]) -> str:
 
 def draw(folder: Path, rows: list, minute: dict, film: list) -> None:
     folder.mkdir(exist_ok=True)
-    sheet(folder / "prompts.png", rows)
+    sheet(folder / "prompts.png", rows, width=200)
     thirds = [frame for chunk in film for frame in chunk[::16]]
     sheet(folder / "film.png", [(f"chunks {k // 3} to {k // 3 + 2}", thirds[k : k + 9]) for k in range(0, 27, 9)], 104)
     frames = minute["frames"]

@@ -1,6 +1,7 @@
 """Train the demo's transformer and text encoder together: flow matching at full size and in the pyramid at once."""
 
 import copy
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,18 +32,18 @@ CONFIG = HeliosConfig(
 
 @dataclass(frozen=True)
 class Phase:
-    """A share of the steps, with so many chunks of a step at full size and at each stage of the pyramid."""
+    """Until this step, so many chunks of a step at full size and at each stage of the pyramid."""
 
-    share: float
+    until: float
     sizes: dict[int, int]
     alone: bool = False  # first chunks only, and no history's tokens
 
 
 # What is said is learned from first chunks alone: one of stage 0 has 54 tokens, one at full size 864, a history 240.
 PHASES = (
-    Phase(0.25, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
-    Phase(0.22, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
-    Phase(0.53, {BASE: 2, 0: 48, 1: 8, 2: 2}),  # what was before: hardest where six tokens are a picture
+    Phase(2600, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
+    Phase(4900, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
+    Phase(math.inf, {BASE: 2, 0: 48, 1: 8, 2: 2}),  # what was before: hardest where six tokens are a picture
 )
 
 
@@ -107,8 +108,8 @@ def initialise(model: HeliosTransformer) -> None:
 def open_history(model: HeliosTransformer) -> None:
     """A remembered frame begins as the tokens that it would be in a chunk; older ones, as if they were smaller.
 
-    What the blocks know of the frames within a chunk then holds for those before it; from random patches the small
-    stages did not learn in 2,000 steps to look back.
+    What the blocks know of the frames within a chunk then holds for those before it: from random patches, small stages
+    are slow to learn to look back.
     """
     first, bias = model.patch_embedding.weight, model.patch_embedding.bias
     for patch in (model.patch_short, model.patch_mid, model.patch_long):
@@ -176,9 +177,8 @@ def rate_at(step: int, steps: int, warm_up: int, decline: float) -> float:
     return min(1, (step + 1) / warm_up, (steps - step) / (decline * steps))
 
 
-def phase_at(step: int, steps: int) -> Phase:
-    ends = np.cumsum([phase.share for phase in PHASES]) * steps
-    return PHASES[min(int(np.searchsorted(ends, step, side="right")), len(PHASES) - 1)]
+def phase_at(step: int) -> Phase:
+    return next(phase for phase in PHASES if step < phase.until)
 
 
 def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, log=print) -> Student:
@@ -197,8 +197,8 @@ def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, lo
     rng, begun, seen = np.random.default_rng(learner.done), time.time(), {}
     torch.manual_seed(learner.done)
     while learner.done < steps:
-        phase = phase_at(learner.done, steps)
-        if learner.done and phase_at(learner.done - 1, steps).alone and not phase.alone:
+        phase = phase_at(learner.done)
+        if learner.done and phase_at(learner.done - 1).alone and not phase.alone:
             for model in (student, learner.average):
                 open_history(model.transformer)
         weights = {stage: size**0.5 for stage, size in phase.sizes.items()}  # all gradients are as noisy then

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.measure import follow, ground_of, largest, motion_of, things_of, usual_shape
+from training.measure import apart, follow, ground_of, look, motion_of, usual_shape
 
 DEMO = Path(__file__).parents[2] / "demo"
 trained = pytest.mark.skipif(
@@ -29,14 +29,14 @@ class Sight:
 
 def seen(frames: np.ndarray) -> Sight:
     """Of a chunk's frames (33, H, W, 3) in 0..1."""
-    middle = frames[len(frames) // 2]
-    names = list(dict.fromkeys(thing.name for thing in things_of(middle)))
-    things = tuple((n, usual_shape(frames[4::12], n), motion_of(follow(frames[::4], n))) for n in names)
-    return Sight(ground_of(middle)[0], things)
+    looks = look(frames[::4])
+    names = list(dict.fromkeys(thing.name for thing in looks[4]))
+    things = tuple((n, usual_shape(looks[1::3], n), motion_of(follow(looks, n))) for n in names)
+    return Sight(ground_of(frames[16])[0], things)
 
 
 def distance(a: np.ndarray, b: np.ndarray, colour: str) -> float:
     """Pixels between the things of a colour in two frames (H, W, 3); both are there."""
-    one, other = largest(a, colour), largest(b, colour)
-    assert one and other, f"no {colour} thing"
-    return float(np.hypot(one.x - other.x, one.y - other.y))
+    (pixels,) = apart(look([a]), look([b]), colour)
+    assert not np.isnan(pixels), f"no {colour} thing"
+    return float(pixels)

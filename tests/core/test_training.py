@@ -39,9 +39,9 @@ from training.flow import (
     noise_levels,
     timesteps_of,
 )
-from training.measure import follow, ground_of, is_motion, shape_of, things_of
+from training.measure import Seen, follow, ground_of, is_motion, look, nearest, shape_of, things_of
 from training.text import answers, learn_words, make_encoder, make_tokenizer
-from training.world import COLOURS, GROUNDS, Scene, Thing, caption, make_film, random_scene
+from training.world import COLOURS, GROUNDS, Scene, Thing, X, Y, caption, make_film, random_scene
 
 STAGES = (0, 1, 2)
 
@@ -72,17 +72,19 @@ def test_what_is_drawn_is_measured():
     """The control of every figure: drawn films are all that was asked, and go where they would have."""
     demo = Drawn(None, None, Whole(), None)
     everything = dict(ground=1.0, colour=1.0, shape=1.0, motion=1.0, size=1.0, count=1.0)
-    found = evaluate.prompts(demo, 30)
+    found = evaluate.prompts(demo, 30, seed=1)
     assert found.pop("rows") and found == everything
-    found = evaluate.cuts(demo, 6)
+    found = evaluate.cuts(demo, 6, seed=1)
     assert found.pop("motion") > 0.5 and found["ground and colour"] == found["shape"] == found["count"] == 1
-    way = list(evaluate.blends(demo, 3).values())
+    way = list(evaluate.blends(demo, 3, seed=1).values())
     assert way == pytest.approx([0, 0, 0.5, 1, 1], abs=0.05)
-    assert evaluate.pictures(demo, 2)["ground and colour of chunk 5"] == 1
-    assert evaluate.videos(demo, 4) == {"goes on": 1.0, "pixels off": 0.0}
-    long = evaluate.minute(demo, chunks=4)
+    found = evaluate.pictures(demo, 2, seed=1)
+    assert found["ground and colour of chunk 5"] == found["begins there"] == 1 and found["pixels off"] == 0
+    found = evaluate.videos(demo, 4, seed=1)
+    assert found["goes on"] == found["begins there"] == 1 and found["pixels off"] == 0 < 5 < found["a guess"]
+    long = evaluate.minute(demo, seed=1, chunks=4)
     assert long["chunks with the thing"] == 1 and long["thing's drift"] < 0.01 and long["ground's drift"] < 0.01
-    assert 1 < long["largest jump, pixels"] < 2
+    assert 1 < long["usual jump, pixels"] <= long["largest jump, pixels"] < 2
 
 
 class Whole:
@@ -107,11 +109,30 @@ def test_what_is_not_there_is_not_measured():
     assert score.shares() == dict(ground=0.0, colour=0.0, shape=0.0, motion=0.0, size=0.0, count=1.0)
     ground, things = ground_of(frames[0])[0], things_of(frames[0])
     assert (ground, len(things), things[0].name, shape_of(things[0])) == ("navy", 1, "yellow", "star")
-    path = follow(frames, "yellow")
+    path = follow(look(frames), "yellow")
     assert is_motion(path, "right") and not is_motion(path, "left") and not is_motion(path, "still")
-    assert np.isnan(follow(frames, "red")).all()
+    assert np.isnan(follow(look(frames), "red")).all()
     back = np.concatenate([path[::4][:5], path[::4][:4] - 60])  # there, and elsewhere at once
     assert not is_motion(back, "left") and not is_motion(back, "bounce")
+    askew = path * [1, 0] + path[:, :1] * [0, 0.6]
+    assert not is_motion(askew, "right") and not is_motion(path / 3, "right")
+
+
+def test_what_is_like_nothing_has_no_name():
+    assert nearest(np.array([0.4, 0.15, 0.5]), COLOURS) == "" and nearest(np.array(COLOURS["red"]), COLOURS) == "red"
+    halves = np.hypot(X - 60, Y - 60) < 14, np.hypot(X - 88, Y - 60) < 14
+    assert shape_of(Seen("red", np.zeros(3), 74, 60, 1230, halves[0] | halves[1])) == ""
+
+
+def test_a_thing_that_comes_from_elsewhere_is_seen():
+    """Of the asked colour, shape and motion, but not where the film was."""
+
+    class Elsewhere(Drawn):
+        def chunks(self, script, chunks, seed, memory=None, seen=0):
+            yield from super().chunks(script, chunks, seed + evaluate.ANOTHER, memory, seen)
+
+    found = evaluate.videos(Elsewhere(None, None, Whole(), None), 8, seed=1)
+    assert found["goes on"] == 1 and found["begins there"] < 0.5 and found["pixels off"] == found["a guess"] > 5
 
 
 def test_a_blend_is_drawn_between():
@@ -251,8 +272,10 @@ def test_words_are_learned():
 
 def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     """Steps and the optimizers' too are counted on; the files hold what was learned."""
-    phases = (transformer.Phase(0.25, {0: 2}, alone=True), transformer.Phase(0.75, {BASE: 1, 0: 1}))
+    phases = (transformer.Phase(1, {0: 2}, alone=True), transformer.Phase(np.inf, {BASE: 1, 0: 1}))
     monkeypatch.setattr(transformer, "PHASES", phases)
+    opened, open_it = [], transformer.open_history
+    monkeypatch.setattr(transformer, "open_history", lambda model: (opened.append(model), open_it(model)))
     monkeypatch.setattr(transformer, "make_tokenizer", lambda: make_tokenizer(500))
     monkeypatch.setattr(transformer, "learn_words", lambda *args, **kwargs: None)
     path, told = tmp_path / "transformer.pt", []
@@ -263,6 +286,7 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
         torch.testing.assert_close(getattr(again, part).state_dict(), first[part], rtol=0, atol=0)
     learned = transformer.train(films(), path, 4, log=told.append)
     second = torch.load(path)
+    assert len(set(map(id, opened))) == len(opened) == 2  # the student's history and its average's, once
     for state, steps in ((first, 2), (second, 4)):
         assert state["step"] == steps and state["optimizers"][1]["state"][0]["step"] == steps
     key = "transformer.blocks.0.self_attn.q.weight"
@@ -299,7 +323,7 @@ def test_what_goes_on_is_not_guided():
     """What is told anew is, and a film's first chunk."""
     batch = films().batch(3, np.random.default_rng(3))
     anchor = torch.stack([torch.zeros_like(batch.anchor[0]), *[torch.ones_like(batch.anchor[0])] * 2])
-    batch = replace(batch, anchor=anchor, before=["a", "a", "a"], after=["a", "a", "b"])
+    batch = replace(batch, anchor=anchor, before=("a", "a", "a"), after=("a", "a", "b"))
     assert distill.guidance(batch, 2.5).flatten().tolist() == [2.5, 1, 2.5]
     rng, (_, latents) = np.random.default_rng(0), distill.follow(student(), batch, RECIPES["distilled"], seed=0)
     turned = [distill.guidance(distill.next_batch(batch, latents, rng), 2.5) > 1 for _ in range(40)]
