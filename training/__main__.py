@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--demo", type=Path, default=Path(__file__).parents[1] / "demo", help="where the files go")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--films", type=int, default=2400, help="of four chunks each: 2,400")
-    parser.add_argument("--clips", type=int, default=6400, help="of one chunk each: 6,400")
+    parser.add_argument("--clips", type=int, default=8800, help="of one chunk each: 8,800")
     parser.add_argument("--steps", type=int, default=10500, help="of the transformer's training: 10,500")
     parser.add_argument("--rounds", type=int, default=45, help="of sampling and learning for few steps: 45")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")

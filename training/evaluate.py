@@ -100,7 +100,7 @@ class Drawn(Demo):
     def chunks(self, script: Script, chunks: int, seed: int, memory=None, seen: int = 0) -> Iterator[np.ndarray]:
         schedule = PromptSchedule(tuple(Segment(start, scene, blend) for start, blend, scene in script))
         weights, scenes = zip(*(schedule.at(k)[-1] for k in range(seen + chunks)))
-        film = make_film(list(scenes), list(weights), np.random.default_rng(seed))
+        film = make_film(list(scenes), list(weights), np.random.default_rng(seed), anywhere=memory is not None)
         for window in torch.from_numpy(film).split(CHUNK_FRAMES)[seen:]:
             yield self.codec.decode(self.codec.encode(window)).numpy()
 
@@ -185,7 +185,7 @@ def pictures(demo: Demo, count: int, seed: int) -> dict[str, float]:
     rng, psnr, errors, guesses, kept = np.random.default_rng(seed), [], [], [], []
     for number in range(1000 * seed, 1000 * seed + count):
         scene = random_scene(rng, held_out=True)
-        picture, other = (make_film([scene], [1.0], np.random.default_rng(n))[:1] for n in (number, number + ANOTHER))
+        picture, other = (film_anywhere(scene, 1, n)[:1] for n in (number, number + ANOTHER))
         memory = HistoryMemory.from_image(*demo.codec.encode_image(torch.from_numpy(picture)), seed=number)
         film = demo.film([(0, 0, scene)], 6, seed=number, memory=memory)
         error = float(np.square(film[0][0] - picture[0]).mean())
@@ -205,12 +205,14 @@ def pictures(demo: Demo, count: int, seed: int) -> dict[str, float]:
 
 def videos(demo: Demo, count: int, seed: int) -> dict[str, float]:
     """Films that go on from a video: whether it still moves as it did, and where it is in each frame (`offsets`)."""
-    rng, moves, errors, guesses = np.random.default_rng(seed), [], [], []
-    for number in range(1000 * seed, 1000 * seed + count):
-        scene = moving_scene(rng)
+    rng, moves, errors, guesses, number = np.random.default_rng(seed), [], [], [], 1000 * seed
+    while len(errors) < count:
+        number, scene = number + 1, moving_scene(rng)
         thing = scene.things[0]
-        film, other = (make_film([scene] * 2, [1.0] * 2, np.random.default_rng(n)) for n in (number, number + ANOTHER))
+        film, other = (film_anywhere(scene, 2, n) for n in (number, number + ANOTHER))
         given, wanted = torch.from_numpy(film[:CHUNK_FRAMES]), look(film[CHUNK_FRAMES:][WATCHED])
+        if not is_motion(follow(wanted, thing.colour), thing.motion):  # it is at the edge
+            continue
         memory = HistoryMemory.from_video(demo.codec.encode(given[:1]), demo.codec.encode(given), seed=number)
         (made,) = demo.film([(0, 0, scene)], 1, number, memory, seen=1)
         looks = look(made[WATCHED])
@@ -218,6 +220,10 @@ def videos(demo: Demo, count: int, seed: int) -> dict[str, float]:
         errors.append(apart(looks, wanted, thing.colour))
         guesses.append(apart(look(other[CHUNK_FRAMES:][WATCHED]), wanted, thing.colour))
     return {"goes on": float(np.mean(moves)), **offsets(errors, guesses)}
+
+
+def film_anywhere(scene: Scene, chunks: int, seed: int) -> np.ndarray:
+    return make_film([scene] * chunks, [1.0] * chunks, np.random.default_rng(seed), anywhere=True)
 
 
 def offsets(errors: list[np.ndarray], guesses: list[np.ndarray]) -> dict[str, float]:
@@ -232,7 +238,7 @@ def offsets(errors: list[np.ndarray], guesses: list[np.ndarray]) -> dict[str, fl
 
 
 def moving_scene(rng) -> Scene:
-    """A small thing alone that still has a way to go in the second chunk: up or down it may be at the edge already."""
+    """A small thing alone that goes to a side: it may still have a way to go in the second chunk."""
     while True:
         scene = random_scene(rng, held_out=True)
         thing = scene.things[0]

@@ -51,15 +51,10 @@ class Batch:
 
 
 class Films:
-    """Random chunks with a history, from encoded films; clips, of one chunk, are more of the first ones."""
+    """Random chunks with a history, or behind a picture, from encoded films; clips, of one chunk, are first ones."""
 
     def __init__(self, films: Encoded, clips: Encoded):
-        (self.tensors, self.stories), (more, stories) = films, clips
-        self.first = {
-            "latents": torch.cat([self.tensors["latents"][:, 0], more["latents"][:, 0]]),
-            "cover": torch.cat([self.tensors["cover"][:, 0], more["cover"][:, 0]]),
-        }
-        self.first_scenes = [story["scenes"][0] for story in [*self.stories, *stories]]
+        (self.tensors, self.stories), (self.clips, self.clip_stories) = films, clips
         self.later = {True: [], False: []}  # (film, chunk) behind another, by whether its scene is another too
         for film, story in enumerate(self.stories):
             for k, (before, scene) in enumerate(itertools.pairwise(story["scenes"]), 1):
@@ -78,8 +73,9 @@ class Films:
 
     def _beginning(self, rng, alone):
         pictured = not alone and rng.random() < PICTURES
-        film = int(rng.integers(len(self.stories if pictured else self.first_scenes)))  # films come before clips
-        chunk, cover = self.first["latents"][film], self.first["cover"][film][None]
+        tensors, stories = (self.tensors, self.stories) if pictured else (self.clips, self.clip_stories)
+        film = int(rng.integers(len(stories)))
+        chunk, cover = tensors["latents"][film, 0], tensors["cover"][film, 0][None]
         past, anchor = chunk[:, :0].float(), torch.zeros_like(chunk[:, :1]).float()
         if pictured:
             past, anchor = given(self.tensors["still"][film]), given(chunk[:, :1])
@@ -87,7 +83,7 @@ class Films:
                 other, at = int(rng.integers(len(self.stories))), int(rng.integers(1, CHUNKS))
                 before = joined(self.tensors["latents"][other, at - 1 : at + 1])
                 past = torch.cat([corrupted(before), past], dim=1)
-        scene = self.first_scenes[film]
+        scene = stories[film]["scenes"][0]
         return chunk, cover, remembered(past), anchor, 1.0, (scene, scene)
 
     def _continuation(self, rng):

@@ -2,7 +2,7 @@
 
 A `Scene` is what a prompt can say. `make_film` plays scenes one after another, a chunk of 33 frames each: what a new
 scene does not replace stays where it was, so that a cut changes what is asked and nothing else. A film begins with its
-things near the middle, or on the way through it, as a person would frame it.
+things near the middle, or on the way through it, as a person would frame it; or anywhere, to go on from.
 """
 
 import zlib
@@ -139,12 +139,12 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 # --- frames ---
 
 
-def make_film(scenes: list[Scene], blends: list[float], rng: np.random.Generator) -> np.ndarray:
+def make_film(scenes: list[Scene], blends: list[float], rng: np.random.Generator, anywhere=False) -> np.ndarray:
     """The frames of `plan_film`, (33 * n, 128, 192, 3) in 0..1, float32."""
-    return np.stack([draw(*frame) for frame in plan_film(scenes, blends, rng)])
+    return np.stack([draw(*frame) for frame in plan_film(scenes, blends, rng, anywhere)])
 
 
-def plan_film(scenes: list[Scene], blends: list[float], rng: np.random.Generator) -> list[tuple]:
+def plan_film(scenes: list[Scene], blends: list[float], rng: np.random.Generator, anywhere=False) -> list[tuple]:
     """What `draw` takes for each of 33 * n frames.
 
     Chunk k shows scenes[k], mixed with scenes[k - 1] where blends[k], the weight of scenes[k], is below 1.
@@ -154,7 +154,7 @@ def plan_film(scenes: list[Scene], blends: list[float], rng: np.random.Generator
         before, weight = scenes[k - 1 if k else 0], blends[k]
         places = places[: len(scene.things)]
         for i in range(len(places), len(scene.things)):
-            places.append(start(scene, i, rng))
+            places.append((start_anywhere if anywhere else start)(scene, i, rng))
         for _ in range(CHUNK_FRAMES):
             frames.append(looks(scene, before, weight, places))
             places = [step(place, thing) for place, thing in zip(places, scene.things)]
@@ -172,6 +172,13 @@ def start(scene: Scene, i: int, rng: np.random.Generator) -> tuple[float, float,
     y = HEIGHT / 2 - CHUNK_FRAMES / 2 * vy + rng.uniform(-1, 1) * 12
     r = SIZES[thing.size] * REACH
     return float(np.clip(x, r, WIDTH - r)), float(np.clip(y, r, HEIGHT - r)), way
+
+
+def start_anywhere(scene: Scene, i: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    """As `start`, but where only what was before can tell: anywhere in the frame, or in its half."""
+    r, share = SIZES[scene.things[i].size] * REACH, WIDTH / len(scene.things)
+    x = rng.uniform(i * share + r, (i + 1) * share - r)
+    return float(x), float(rng.uniform(r, HEIGHT - r)), float(rng.choice([-1.0, 1.0]))
 
 
 def velocity(thing: Thing, way: float) -> tuple[float, float]:

@@ -81,7 +81,7 @@ def test_what_is_drawn_is_measured():
     found = evaluate.pictures(demo, 2, seed=1)
     assert found["ground and colour of chunk 5"] == found["begins there"] == 1 and found["pixels off"] == 0
     found = evaluate.videos(demo, 4, seed=1)
-    assert found["goes on"] == found["begins there"] == 1 and found["pixels off"] == 0 < 5 < found["a guess"]
+    assert found["goes on"] == found["begins there"] == 1 and found["pixels off"] == 0 < 20 < found["a guess"]
     long = evaluate.minute(demo, seed=1, chunks=4)
     assert long["chunks with the thing"] == 1 and long["thing's drift"] < 0.01 and long["ground's drift"] < 0.01
     assert 1 < long["usual jump, pixels"] <= long["largest jump, pixels"] < 2
@@ -132,7 +132,7 @@ def test_a_thing_that_comes_from_elsewhere_is_seen():
             yield from super().chunks(script, chunks, seed + evaluate.ANOTHER, memory, seen)
 
     found = evaluate.videos(Elsewhere(None, None, Whole(), None), 8, seed=1)
-    assert found["goes on"] == 1 and found["begins there"] < 0.5 and found["pixels off"] == found["a guess"] > 5
+    assert found["goes on"] > 0.5 > found["begins there"] and found["pixels off"] == found["a guess"] > 20
 
 
 def test_a_blend_is_drawn_between():
