@@ -51,14 +51,14 @@ def main() -> None:
         save_vae(vae.train(args.runs / "vae.pt", device=args.device, log=log), codec)
     workers = torch.get_num_threads() if args.device == "cpu" else 1
     processes.spawn(encode, (args.runs, args.films, args.clips, workers, args.device), nprocs=workers)
-    films = Films(data.load(args.runs / "films"), data.load(args.runs / "clips"))
+    films = Films(data.load(args.runs / "films", args.films), data.load(args.runs / "clips", args.clips))
     how = {"device": args.device, "compiled": not args.eager, "log": log}
     teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, **how)
     student = distill.train(films, teacher, args.runs / f"distilled_{args.steps}.pt", args.rounds, **how).cpu()
     shutil.copy(codec, args.demo)
     save_transformer(student.transformer, args.demo / "transformer")
     save_text(student.text, student.tokenizer.serialized_model_proto(), TOKENS, args.demo / "text_encoder.safetensors")
-    report.write(args.demo, args.runs, log=log)
+    report.write(args.demo, args.runs, workers, log)
 
 
 if __name__ == "__main__":

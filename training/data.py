@@ -72,16 +72,18 @@ def make(codec: VideoCodec, folder: Path, shards: range, chunks: int = CHUNKS, l
             log(f"{folder.name} {done}/{len(shards)} shards, {time.time() - begun:.0f} s")
 
 
-def load(folder: Path) -> Encoded:
-    """All shards of a folder, put together."""
+def load(folder: Path, count: int) -> Encoded:
+    """The first `count` films of a folder's shards; raises ValueError if there are fewer."""
     parts, stories = [], []
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             parts.append({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118, not a dict
             stories += json.loads(file.metadata()["stories"])
-    tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    if len(stories) < count:
+        raise ValueError(f"{folder}: {len(stories)} films, not {count}")
+    tensors = {name: torch.cat([part[name] for part in parts])[:count] for name in parts[0]}
     for story in stories:
         story["scenes"] = [
             Scene(scene["ground"], tuple(Thing(**thing) for thing in scene["things"])) for scene in story["scenes"]
         ]
-    return tensors, stories
+    return tensors, stories[:count]

@@ -103,7 +103,7 @@ Distilled, on {threads} CPU threads: chunks 1 to 10 took {seconds[0]:.2f} s each
 """
 
 
-def write(folder: Path, runs: Path, workers: int = 2, log=print) -> None:
+def write(folder: Path, runs: Path, workers: int, log=print) -> None:
     """Evaluate the demo in `folder`: its EVAL.md, and pictures in eval/. Answers are kept in `runs` for these files."""
     weights = sorted(folder.rglob("*.safetensors"))
     asked = [*weights, *(Path(module.__file__) for module in (evaluate, measure, world))]

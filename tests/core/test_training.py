@@ -1,5 +1,6 @@
 """The training of the demo: its world, what is measured in it, the paths that are learned, going on after a stop."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import sentencepiece
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from PIL import Image
 
 from helios_core import (
     RECIPES,
@@ -23,7 +25,7 @@ from helios_core import (
 from helios_core.noise import block_noise
 from helios_core.schedule import renoise_weights, stage_ranges
 from students import student
-from training import distill, evaluate, flow, transformer
+from training import data, distill, evaluate, flow, report, transformer
 from training.data import random_story
 from training.evaluate import Drawn, Score
 from training.export import save_transformer
@@ -87,6 +89,22 @@ def test_what_is_drawn_is_measured():
     assert 1 < long["usual jump, pixels"] <= long["largest jump, pixels"] < 2
 
 
+def test_the_page_says_what_was_found(tmp_path):
+    """A row for each way and a column for each number, though a way was not asked everything; and every picture."""
+    frame = np.zeros((128, 192, 3), np.float32)
+    minute = {"its shape": 0.75, "frames": [frame] * 44, "seconds": [2.0] * 44, "memory": [300.0] * 43 + [310.0]}
+    answers = {question: {"drawn": {"right": 1.0, "off": 0.123456}} for question in report.FILMS}
+    answers["cuts"]["Distilled"] = {"right": 0.5, "off": 12.3456}
+    page = report.page({**answers, "minute": {"Distilled": minute}}, 2, "a.safetensors 0123")
+    assert "|  | right | off |\n| --- | --- | --- |\n| drawn | 1 | 0.123 |\n| Distilled | 0.5 | 12.3 |\n" in page
+    assert "| Distilled | 0.75 |" in page and "2.00 s each and 300 MB" in page and "2.00 s and 301 MB" in page
+    assert "a.safetensors 0123" in page and "takes 50 steps" in page and "takes 2, 2, 2 at" in page and "{" not in page
+    report.draw(tmp_path / "eval", [("a red star", [frame] * 3)], minute, [np.zeros((33, 128, 192, 3))] * 9)
+    for name in re.findall(r"\]\((eval/.+\.png)\)", page):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 400
+
+
 class Whole:
     """A VAE that loses nothing."""
 
@@ -99,6 +117,23 @@ class Whole:
 
     def encode_image(self, picture):
         return torch.zeros(1, 16, 1, 16, 24), torch.zeros(1, 16, 1, 16, 24)
+
+
+def test_films_are_kept_and_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "SHARD", 8)
+    told = []
+    for shards, new in ((range(1), 1), (range(2), 1), (range(2), 0)):  # what is there stays
+        data.make(Whole(), tmp_path, shards, log=told.append)
+        assert len(told) == new
+        told.clear()
+    tensors, stories = data.load(tmp_path, 3)
+    assert {name: tensor.shape[:3] for name, tensor in tensors.items()} == dict(
+        latents=(3, 4, 16), cover=(3, 4, 9), still=(3, 16, 1)
+    )
+    assert 0.02 < tensors["cover"].mean() < 0.15 and tensors["cover"].amax() == 1 and len(stories) == 3
+    assert stories[0]["scenes"] == random_story(np.random.default_rng(4_000_000))[0]
+    with pytest.raises(ValueError, match="4 films, not 5"):
+        data.load(tmp_path, 5)
 
 
 def test_what_is_not_there_is_not_measured():
