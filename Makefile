@@ -16,7 +16,7 @@ demo: venv
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: setup
 	PYTHONPATH=. $(BIN)/python benchmarks/forward.py
