@@ -137,18 +137,24 @@ class Score:
 def prompts(demo: Demo, count: int, seed: int) -> dict:
     """One chunk of `count` scenes that were kept from training; with frames of the first ones, `rows`."""
     rng, seen, rows = np.random.default_rng(seed), Score(), []
-    for number in range(1000 * seed, 1000 * seed + count):
+    for number in seeds_of_films(seed, count):
         scene = random_scene(rng, held_out=True)
         (frames,) = demo.film([(0, 0, scene)], 1, seed=number)
         seen.add(frames, scene)
-        rows.append((caption(scene, np.random.default_rng(number)), list(frames[::16].copy())))
-    return {**seen.shares(), "rows": rows[:8]}
+        if len(rows) < 8:
+            rows.append((caption(scene, np.random.default_rng(number)), list(frames[::16].copy())))
+    return {**seen.shares(), "rows": rows}
+
+
+def seeds_of_films(seed: int, count: int) -> range:
+    """Of the films of a question: others than another question's."""
+    return range(1000 * seed, 1000 * seed + count)
 
 
 def cuts(demo: Demo, count: int, seed: int) -> dict[str, float]:
     """Two chunks of one scene, then another: what the third chunk shows of it, and how often both ground and colour."""
     rng, seen = np.random.default_rng(seed), Score()
-    for number in range(1000 * seed, 1000 * seed + count):
+    for number in seeds_of_films(seed, count):
         a, b = other_scenes(rng)
         seen.add(demo.film([(0, 0, a), (2, 0, b)], 3, seed=number)[2], b)
     return {"ground and colour": float(np.mean([*map(all, zip(seen.ground, seen.colour))])), **seen.shares()}
@@ -169,7 +175,7 @@ def blends(demo: Demo, count: int, seed: int) -> dict[str, float]:
     whose prompt blends over chunks 2 to 4: means over the films, and in how many chunk 3 is a fifth of the way or more
     from either end."""
     rng, ways = np.random.default_rng(seed), []
-    for number in range(1000 * seed, 1000 * seed + count):
+    for number in seeds_of_films(seed, count):
         a, b = other_scenes(rng)
         film = demo.film([(0, 0, a), (2, 3, b)], 5, seed=number)
         old, new = (np.array(GROUNDS[scene.ground]) for scene in (a, b))
@@ -183,7 +189,7 @@ def pictures(demo: Demo, count: int, seed: int) -> dict[str, float]:
     """Films that begin with a picture: PSNR of frame 0 in dB, where the thing in it is (`offsets`; the prompt does not
     say), and whether chunk 5 still has its colours."""
     rng, psnr, errors, guesses, kept = np.random.default_rng(seed), [], [], [], []
-    for number in range(1000 * seed, 1000 * seed + count):
+    for number in seeds_of_films(seed, count):
         scene = random_scene(rng, held_out=True)
         picture, other = (film_anywhere(scene, 1, n)[:1] for n in (number, number + ANOTHER))
         memory = HistoryMemory.from_image(*demo.codec.encode_image(torch.from_numpy(picture)), seed=number)
@@ -205,9 +211,11 @@ def pictures(demo: Demo, count: int, seed: int) -> dict[str, float]:
 
 def videos(demo: Demo, count: int, seed: int) -> dict[str, float]:
     """Films that go on from a video: whether it still moves as it did, and where it is in each frame (`offsets`)."""
-    rng, moves, errors, guesses, number = np.random.default_rng(seed), [], [], [], 1000 * seed
-    while len(errors) < count:
-        number, scene = number + 1, moving_scene(rng)
+    rng, moves, errors, guesses = np.random.default_rng(seed), [], [], []
+    for number in seeds_of_films(seed, ANOTHER):
+        if len(errors) == count:
+            break
+        scene = moving_scene(rng)
         thing = scene.things[0]
         film, other = (film_anywhere(scene, 2, n) for n in (number, number + ANOTHER))
         given, wanted = torch.from_numpy(film[:CHUNK_FRAMES]), look(film[CHUNK_FRAMES:][WATCHED])
@@ -223,6 +231,7 @@ def videos(demo: Demo, count: int, seed: int) -> dict[str, float]:
 
 
 def film_anywhere(scene: Scene, chunks: int, seed: int) -> np.ndarray:
+    """What is given to go on from."""
     return make_film([scene] * chunks, [1.0] * chunks, np.random.default_rng(seed), anywhere=True)
 
 

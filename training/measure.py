@@ -134,7 +134,7 @@ def is_motion(places: np.ndarray, asked: str) -> bool:
     if (places := steady(places)) is None:
         return False
     x, y = np.ptp(places, axis=0)
-    return bool(x > max(MOVED, 2 * y))
+    return bool(x > max(MOVED, 3 * y))
 
 
 def steady(places: np.ndarray) -> np.ndarray | None:
