@@ -76,6 +76,8 @@ def load(folder: Path, count: int) -> Encoded:
     """The first `count` films of a folder's shards; raises ValueError if there are fewer."""
     parts, stories = [], []
     for path in sorted(folder.glob("*.safetensors")):
+        if len(stories) >= count:
+            break
         with safe_open(path, "pt") as file:
             parts.append({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118, not a dict
             stories += json.loads(file.metadata()["stories"])

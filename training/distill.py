@@ -23,7 +23,7 @@ from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Recipe, S
 from helios_core.guidance import cfg
 
 from .flow import BASE, TURNS, Batch, Films, flow_loss, said_of
-from .transformer import Learner, Student, compile_blocks, rate_at
+from .transformer import Learner, Student, compile_blocks, loss_weights, rate_at
 from .world import random_scene
 
 TEACHER = replace(RECIPES["mid"], solver="euler", steps=(12, 5, 5), cfg=2.5, cfg_zero_star=False)
@@ -107,8 +107,7 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
     done = learner.done // LEARN
     rng, start, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=POOL), []
     torch.manual_seed(done)
-    sizes = [*FILMED.values(), *(PICKS * size for size in SIZES.values())]
-    weights = np.sqrt(sizes) / np.sqrt(sizes).sum()  # as when training
+    weights = loss_weights(FILMED | {stage: PICKS * size for stage, size in SIZES.items()})
     batch = None
     for number in range(done, rounds):
         seed = 10_000 + number  # none of the evaluation's
@@ -120,11 +119,11 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         for _ in range(LEARN):
             filmed = {stage: films.batch(size, rng).to(device) for stage, size in FILMED.items()}
             with torch.autocast(torch.device(device).type, torch.bfloat16):
-                losses = [flow_loss(student.predictor(real), real, stage) for stage, real in filmed.items()]
-                losses += [pairs_loss(student, pool, stage, rng) for stage in SIZES]
-            sum(weight * loss for weight, loss in zip(weights.tolist(), losses)).backward()
+                losses = {stage: flow_loss(student.predictor(real), real, stage) for stage, real in filmed.items()}
+                losses |= {stage: pairs_loss(student, pool, stage, rng) for stage in SIZES}
+            sum(weights[stage] * loss for stage, loss in losses.items()).backward()
             learner.step(RATE * min(1, len(pool) / 10) * rate_at(number, rounds, warm_up=1, decline=0.7))
-            seen.append([loss.item() for loss in losses])
+            seen.append([loss.item() for loss in losses.values()])
         if (number + 1) % 10 == 0 or number + 1 == rounds:
             told = ", ".join(f"{value:.4f}" for value in np.mean(seen, axis=0))
             log(f"distill {number + 1}/{rounds}: base and stages {told}, {time.time() - start:.0f} s")

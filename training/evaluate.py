@@ -100,6 +100,7 @@ class Drawn(Demo):
     def chunks(self, script: Script, chunks: int, seed: int, memory=None, seen: int = 0) -> Iterator[np.ndarray]:
         schedule = PromptSchedule(tuple(Segment(start, scene, blend) for start, blend, scene in script))
         weights, scenes = zip(*(schedule.at(k)[-1] for k in range(seen + chunks)))
+        # What is given to go on from is `film_anywhere`, so that this is its continuation.
         film = make_film(list(scenes), list(weights), np.random.default_rng(seed), anywhere=memory is not None)
         for window in torch.from_numpy(film).split(CHUNK_FRAMES)[seen:]:
             yield self.codec.decode(self.codec.encode(window)).numpy()
@@ -217,7 +218,7 @@ def videos(demo: Demo, count: int, seed: int) -> dict[str, float]:
             break
         scene = moving_scene(rng)
         thing = scene.things[0]
-        film, other = (film_anywhere(scene, 2, n) for n in (number, number + ANOTHER))
+        film = film_anywhere(scene, 2, number)
         given, wanted = torch.from_numpy(film[:CHUNK_FRAMES]), look(film[CHUNK_FRAMES:][WATCHED])
         if not is_motion(follow(wanted, thing.colour), thing.motion):  # it is at the edge
             continue
@@ -226,7 +227,8 @@ def videos(demo: Demo, count: int, seed: int) -> dict[str, float]:
         looks = look(made[WATCHED])
         moves.append(is_motion(follow(looks, thing.colour), thing.motion))
         errors.append(apart(looks, wanted, thing.colour))
-        guesses.append(apart(look(other[CHUNK_FRAMES:][WATCHED]), wanted, thing.colour))
+        other = film_anywhere(scene, 2, number + ANOTHER)[CHUNK_FRAMES:]
+        guesses.append(apart(look(other[WATCHED]), wanted, thing.colour))
     return {"goes on": float(np.mean(moves)), **offsets(errors, guesses)}
 
 

@@ -177,6 +177,12 @@ def rate_at(step: int, steps: int, warm_up: int, decline: float) -> float:
     return min(1, (step + 1) / warm_up, (steps - step) / (decline * steps))
 
 
+def loss_weights(sizes: dict[int, int]) -> dict[int, float]:
+    """Of each stage's loss, from its chunks in a step, 1 in all: all gradients are as noisy then."""
+    total = sum(size**0.5 for size in sizes.values())
+    return {stage: size**0.5 / total for stage, size in sizes.items()}
+
+
 def phase_at(step: int) -> Phase:
     return next(phase for phase in PHASES if step < phase.until)
 
@@ -201,12 +207,12 @@ def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, lo
         if learner.done and phase_at(learner.done - 1).alone and not phase.alone:
             for model in (student, learner.average):
                 open_history(model.transformer)
-        weights = {stage: size**0.5 for stage, size in phase.sizes.items()}  # all gradients are as noisy then
+        weights = loss_weights(phase.sizes)
         for stage, size in phase.sizes.items():
             batch = films.batch(size, rng, alone=phase.alone).to(device)
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 loss = flow_loss(student.predictor(batch), batch, stage)
-            (loss * weights[stage] / sum(weights.values())).backward()
+            (loss * weights[stage]).backward()
             seen.setdefault(stage, []).append(loss.item())
         learner.step(rate_at(learner.done, steps, warm_up=100, decline=0.9))
         if learner.done % 50 == 0:
