@@ -35,7 +35,7 @@ RATE = 0.07  # of the highest rates of training
 
 
 @torch.no_grad()
-def follow(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[dict, torch.Tensor]:
+def sample(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[dict, torch.Tensor]:
     """Sample a batch: {stage: (beginning, end)}, and the chunk's latents (B, 16, 9, h, w)."""
     size = len(batch.x0)
     guided = student.predictor(batch)
@@ -97,7 +97,8 @@ def pairs_loss(student: Student, pool: deque, stage: int, rng: np.random.Generat
 
 
 def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
-    """Sample `rounds` batches and learn from each several times; goes on with what `path` holds."""
+    """Sample `rounds` batches and learn from each several times; goes on with what `path` holds, and with
+    batches sampled anew."""
     student = copy.deepcopy(teacher)
     learner = Learner(student, path, device, decay=0.99)
     teacher.to(device)
@@ -113,9 +114,9 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         seed = 10_000 + number  # none of the evaluation's
         if batch is None or number % 3 == 0:  # three chunks in a row, the later ones behind its own work
             batch = films.batch(BATCH, rng, drop_text=0.0).to(device)
-        ends, _ = follow(teacher, batch, TEACHER, seed)
+        ends, _ = sample(teacher, batch, TEACHER, seed)
         pool.append((replace(batch, cover=torch.zeros_like(batch.cover)), ends))
-        batch = next_batch(batch, follow(student, batch, RECIPES["distilled"], seed)[1], rng)
+        batch = next_batch(batch, sample(student, batch, RECIPES["distilled"], seed)[1], rng)
         for _ in range(LEARN):
             filmed = {stage: films.batch(size, rng).to(device) for stage, size in FILMED.items()}
             with torch.autocast(torch.device(device).type, torch.bfloat16):

@@ -80,6 +80,7 @@ def write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
 
 
 def save_text(encoder, tokenizer: bytes, tokens: int, path: Path) -> None:
+    """A UMT5 as ComfyUI has it: its tokenizer inside, and how many tokens a prompt is filled up to."""
     tensors = {key: tensor.half().contiguous() for key, tensor in encoder.state_dict().items()}
     tensors.pop("encoder.embed_tokens.weight", None)  # the same as shared.weight
     tensors["spiece_model"] = torch.frombuffer(bytearray(tokenizer), dtype=torch.uint8)

@@ -140,6 +140,7 @@ def answer(job: tuple[Path, Path, str, str, int]) -> dict:
 
 
 def page(answers: dict[str, dict], threads: int, files: str) -> str:
+    """Markdown of the answers {question: {way: what was found}}."""
     tables = {f"{question}_table": table(ways) for question, ways in answers.items()}
     counts = {**FILMS, **{f"fewer_{question}": count for question, count in FEWER.items()}}
     minute = answers["minute"]["Distilled"]
@@ -164,6 +165,7 @@ def table(ways: dict[str, dict]) -> str:
 
 
 def draw(folder: Path, rows: list, minute: dict, film: list) -> None:
+    """The page's pictures."""
     folder.mkdir(exist_ok=True)
     sheet(folder / "prompts.png", rows, width=200)
     thirds = [frame for chunk in film for frame in chunk[::16]]

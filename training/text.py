@@ -12,7 +12,7 @@ from transformers import UMT5Config, UMT5EncoderModel
 from .world import COLOURS, GROUNDS, MOTIONS, SHAPES, SIZES, Scene, caption, changed, random_scene
 
 TOKENS = 64  # of a prompt, filled up with zeros; in training what follows is cut off
-WIDTH = 64
+TEXT_DIM = 64
 PIECES = 640
 
 
@@ -39,9 +39,10 @@ def make_tokenizer(captions: int = 20_000) -> bytes:
 
 
 def make_encoder() -> UMT5EncoderModel:
+    """Of 123,456 parameters, not yet trained."""
     config = UMT5Config(
         vocab_size=PIECES,
-        d_model=WIDTH,
+        d_model=TEXT_DIM,
         d_kv=16,
         num_heads=4,
         num_layers=2,
@@ -62,7 +63,7 @@ def tokenize(tokenizer: sentencepiece.SentencePieceProcessor, texts: list[str]) 
 
 
 def embed(encoder: UMT5EncoderModel, ids: Tensor) -> Tensor:
-    """(B, 64) -> (B, 64, WIDTH), zeros behind the last token."""
+    """(B, 64) -> (B, 64, TEXT_DIM), zeros behind the last token."""
     mask = (ids > 0).to(encoder.dtype)
     return encoder(input_ids=ids, attention_mask=mask).last_hidden_state * mask[..., None]
 
@@ -86,12 +87,12 @@ class Reader(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.looks = nn.Parameter(torch.randn(len(QUESTIONS), WIDTH))
-        self.answers = nn.ModuleList(nn.Linear(WIDTH, 1 + len(options)) for options in QUESTIONS)
+        self.looks = nn.Parameter(torch.randn(len(QUESTIONS), TEXT_DIM))
+        self.answers = nn.ModuleList(nn.Linear(TEXT_DIM, 1 + len(options)) for options in QUESTIONS)
 
     def forward(self, embedding: Tensor) -> list[Tensor]:
-        """(B, 64, WIDTH) -> for each question (B, 1 + answers)."""
-        weights = (embedding @ self.looks.T * WIDTH**-0.5).softmax(dim=1)  # (B, 64, questions)
+        """(B, 64, TEXT_DIM) -> for each question (B, 1 + answers)."""
+        weights = (embedding @ self.looks.T * TEXT_DIM**-0.5).softmax(dim=1)  # (B, 64, questions)
         found = torch.einsum("btq,btd->qbd", weights, embedding)
         return [answer(x) for answer, x in zip(self.answers, found)]
 

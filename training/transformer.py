@@ -17,7 +17,7 @@ from helios_core.model import History
 
 from .flow import BASE, Batch, Films, flow_loss
 from .state import save_state
-from .text import WIDTH, embed, learn_words, make_encoder, make_tokenizer, tokenize
+from .text import TEXT_DIM, embed, learn_words, make_encoder, make_tokenizer, tokenize
 
 CONFIG = HeliosConfig(
     num_attention_heads=3,
@@ -26,7 +26,7 @@ CONFIG = HeliosConfig(
     num_layers=6,
     ffn_dim=640,
     freq_dim=128,
-    text_dim=WIDTH,
+    text_dim=TEXT_DIM,
 )
 
 

@@ -182,6 +182,7 @@ def start_anywhere(scene: Scene, i: int, rng: np.random.Generator) -> tuple[floa
 
 
 def velocity(thing: Thing, way: float) -> tuple[float, float]:
+    """Pixels a frame, (x, y)."""
     return SPEED.get(thing.motion, (BOUNCE * way, 0.0))
 
 

@@ -333,20 +333,20 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
         torch.testing.assert_close(read.state_dict()[key], tensor, rtol=0.01, atol=1e-6)
 
 
-def test_the_teacher_is_followed():
+def test_the_teacher_is_sampled():
     """From where a stage begins to where it ends, as far as its flow goes; the last end is the chunk, and is
     remembered."""
     batch, teacher = films().batch(2, np.random.default_rng(3)), student()
     one, more = (replace(distill.TEACHER, steps=steps) for steps in ((1, 1, 1), (3, 1, 1)))
-    ends, latents = distill.follow(teacher, batch, one, seed=0)
+    ends, latents = distill.sample(teacher, batch, one, seed=0)
     assert torch.equal(ends[2][1], latents) and latents.shape == batch.x0.shape
     assert [end.shape[-2:] for _, end in ends.values()] == [(4, 6), (8, 12), (16, 24)]
     start, end = ends[0]
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         flow = teacher.predictor(batch)(start, torch.full((2,), 999.0)).float()
     assert F.cosine_similarity((start - end).flatten(), flow.flatten(), dim=0) > 0.99
-    assert torch.equal(start, distill.follow(teacher, batch, more, seed=0)[0][0][0])
-    assert not torch.equal(start, distill.follow(teacher, batch, one, seed=1)[0][0][0])
+    assert torch.equal(start, distill.sample(teacher, batch, more, seed=0)[0][0][0])
+    assert not torch.equal(start, distill.sample(teacher, batch, one, seed=1)[0][0][0])
     after = distill.next_batch(batch, latents, np.random.default_rng(0))
     assert torch.equal(after.frames, torch.cat([batch.frames[:, :, 9:], latents], dim=2))
     for anchor, before, made in zip(after.anchor, batch.anchor, latents):
@@ -360,9 +360,14 @@ def test_what_goes_on_is_not_guided():
     anchor = torch.stack([torch.zeros_like(batch.anchor[0]), *[torch.ones_like(batch.anchor[0])] * 2])
     batch = replace(batch, anchor=anchor, before=("a", "a", "a"), after=("a", "a", "b"))
     assert distill.guidance(batch, 2.5).flatten().tolist() == [2.5, 1, 2.5]
-    rng, (_, latents) = np.random.default_rng(0), distill.follow(student(), batch, RECIPES["distilled"], seed=0)
+    rng, (_, latents) = np.random.default_rng(0), distill.sample(student(), batch, RECIPES["distilled"], seed=0)
     turned = [distill.guidance(distill.next_batch(batch, latents, rng), 2.5) > 1 for _ in range(40)]
     assert 0.2 < torch.stack(turned).float().mean() < 0.6
+    one = replace(distill.TEACHER, steps=(1, 1, 1))
+    plain, guided = (distill.sample(student(), batch, replace(one, cfg=cfg), seed=0)[0] for cfg in (1, 9))
+    torch.testing.assert_close(guided[0], plain[0])  # stage 0 never is
+    differs = (guided[1][1] - plain[1][1]).abs().amax((1, 2, 3, 4)) > 1e-3
+    assert differs.tolist() == [True, False, True]
 
 
 def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
@@ -370,25 +375,25 @@ def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
     monkeypatch.setattr(distill, "TEACHER", replace(distill.TEACHER, steps=(1, 2, 1)))
     for name, value in (("BATCH", 2), ("LEARN", 2), ("PICKS", 1), ("SIZES", {1: 2, 2: 1})):
         monkeypatch.setattr(distill, name, value)
-    told, path, followed, lessons = [], tmp_path / "distilled.pt", [], []
-    follow_it = distill.follow
+    told, path, sampled, lessons = [], tmp_path / "distilled.pt", [], []
+    sample_it = distill.sample
 
-    def follow_and_tell(*args):
-        followed.append(follow_it(*args))
-        return followed[-1]
+    def sample_and_tell(*args):
+        sampled.append(sample_it(*args))
+        return sampled[-1]
 
     def learn_and_tell(predict, batch, stage, ends=None):
         lessons.append((stage, ends))
         return flow_loss(predict, batch, stage, ends)
 
-    monkeypatch.setattr(distill, "follow", follow_and_tell)
+    monkeypatch.setattr(distill, "sample", sample_and_tell)
     monkeypatch.setattr(distill, "flow_loss", learn_and_tell)
     learned = distill.train(films(), student(), path, 1, log=told.append)
     assert [stage for stage, _ in lessons] == 2 * [BASE, 0, 1, 2]
     for stage, ends in lessons:
         assert (ends is None) == (stage in distill.FILMED)
         if ends:
-            for mine, made in zip(ends, followed[0][0][stage]):
+            for mine, made in zip(ends, sampled[0][0][stage]):
                 assert any(torch.equal(mine, made[rows]) for rows in (slice(len(mine)), slice(-len(mine), None)))
     key = "head.head.weight"
     assert not torch.equal(learned.transformer.state_dict()[key], student().transformer.state_dict()[key])
