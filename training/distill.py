@@ -7,7 +7,8 @@ teacher's ODE too; the distribution matching and the adversarial loss that come 
 histories are in part what the few steps themselves have made: that is what a long film goes on from.
 
 Stage 0 goes on learning from films, since what was before says where a thing will be and two steps find it as well as
-twelve: its pairs would teach the teacher's errors about that.
+twelve: its pairs would teach the teacher's errors about that. What goes on as it was is learned from films behind
+stage 0 too, but from where the few steps come to: a stage mends there what those before it got wrong.
 """
 
 import copy
@@ -22,7 +23,7 @@ import torch
 from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Recipe, Segment, sample_chunks
 from helios_core.guidance import cfg
 
-from .flow import BASE, TURNS, Batch, Films, flow_loss, said_of
+from .flow import BASE, TURNS, Batch, Films, end_from, flow_loss, said_of
 from .transformer import Learner, Student, compile_blocks, loss_weights, rate_at
 from .world import random_scene
 
@@ -84,6 +85,11 @@ def next_batch(batch: Batch, latents: torch.Tensor, rng: np.random.Generator) ->
     return replace(batch, frames=frames, anchor=anchor, **said)
 
 
+def wished(ends: dict, shown: Batch) -> dict:
+    """From where the few steps begin, what the film shows: so a stage learns to mend what those before it got wrong."""
+    return {stage: (start, end_from(start, shown.x0, stage)) for stage, (start, _) in ends.items()}
+
+
 def pairs_loss(student: Student, pool: deque, stage: int, rng: np.random.Generator) -> torch.Tensor:
     """`flow_loss` between a stage's beginnings and ends, of a few chunks of a few batches that were sampled."""
     losses = []
@@ -106,7 +112,7 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         compile_blocks(teacher)
         compile_blocks(student)
     done = learner.done // LEARN
-    rng, start, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=POOL), []
+    rng, start, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=2 * POOL), []
     torch.manual_seed(done)
     weights = loss_weights(FILMED | {stage: PICKS * size for stage, size in SIZES.items()})
     batch = None
@@ -117,13 +123,15 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         ends, _ = sample(teacher, batch, TEACHER, seed)
         pool.append((replace(batch, cover=torch.zeros_like(batch.cover)), ends))
         batch = next_batch(batch, sample(student, batch, RECIPES["distilled"], seed)[1], rng)
+        shown = films.batch(BATCH, rng, drop_text=0.0, same=True).to(device)
+        pool.append((shown, wished(sample(student, shown, RECIPES["distilled"], seed)[0], shown)))
         for _ in range(LEARN):
             filmed = {stage: films.batch(size, rng).to(device) for stage, size in FILMED.items()}
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 losses = {stage: flow_loss(student.predictor(real), real, stage) for stage, real in filmed.items()}
                 losses |= {stage: pairs_loss(student, pool, stage, rng) for stage in SIZES}
             sum(weights[stage] * loss for stage, loss in losses.items()).backward()
-            learner.step(RATE * min(1, len(pool) / 10) * rate_at(number, rounds, warm_up=1, decline=0.7))
+            learner.step(RATE * min(1, len(pool) / 20) * rate_at(number, rounds, warm_up=1, decline=0.7))
             seen.append([loss.item() for loss in losses.values()])
         if (number + 1) % 10 == 0 or number + 1 == rounds:
             told = ", ".join(f"{value:.4f}" for value in np.mean(seen, axis=0))

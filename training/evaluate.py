@@ -249,11 +249,11 @@ def offsets(errors: list[np.ndarray], guesses: list[np.ndarray]) -> dict[str, fl
 
 
 def moving_scene(rng) -> Scene:
-    """A small thing alone that goes to a side: it may still have a way to go in the second chunk."""
+    """A thing alone that goes to a side."""
     while True:
         scene = random_scene(rng, held_out=True)
         thing = scene.things[0]
-        if len(scene.things) == 1 and thing.size == "small" and thing.motion in ("left", "right"):
+        if len(scene.things) == 1 and thing.motion in ("left", "right"):
             return scene
 
 

@@ -60,12 +60,12 @@ class Films:
             for k, (before, scene) in enumerate(itertools.pairwise(story["scenes"]), 1):
                 self.later[before != scene].append((film, k))
 
-    def batch(self, size: int, rng: np.random.Generator, drop_text: float = 0.1, alone: bool = False) -> Batch:
-        """`size` chunks; `alone`, first ones without even an empty history."""
+    def batch(self, size: int, rng: np.random.Generator, drop_text: float = 0.1, alone=False, same=False) -> Batch:
+        """`size` chunks; `alone`, first ones without even an empty history; `same`, what goes on as it was."""
         rows = []
         for _ in range(size):
-            begins = alone or rng.random() < BEGINNINGS
-            *chunk, scenes = self._beginning(rng, alone) if begins else self._continuation(rng)
+            begins = alone or not same and rng.random() < BEGINNINGS
+            *chunk, scenes = self._beginning(rng, alone) if begins else self._continuation(rng, 0 if same else TURNS)
             rows.append((*chunk, *(said_of(scenes, rng) if rng.random() >= drop_text else ("", ""))))
         x0, cover, frames, anchor, weight, before, after = zip(*rows)
         past = (None, None) if alone else (torch.stack(frames), torch.stack(anchor))
@@ -86,8 +86,8 @@ class Films:
         scene = stories[film]["scenes"][0]
         return chunk, cover, remembered(past), anchor, 1.0, (scene, scene)
 
-    def _continuation(self, rng):
-        chosen = self.later[rng.random() < TURNS]
+    def _continuation(self, rng, turns):
+        chosen = self.later[rng.random() < turns]
         film, k = chosen[int(rng.integers(len(chosen)))]
         story, chunks = self.stories[film], self.tensors["latents"][film]  # (4, 16, 9, h, w)
         past = joined(chunks[:k])
@@ -153,8 +153,20 @@ def ends_of(x0: Tensor, noise: Tensor, stage: int) -> tuple[Tensor, Tensor]:
         return noise, x0
     x = halved(x0, STAGES - 1 - stage)
     noise = coarsest(noise, STAGES - stage)
-    enlarged = F.interpolate(halved(x, 1), scale_factor=(1, 2, 2), mode="nearest") if stage else x
-    return (1 - start) * enlarged + start * noise, (1 - end) * x + end * noise
+    return (1 - start) * begun_with(x, stage) + start * noise, (1 - end) * x + end * noise
+
+
+def end_from(start: Tensor, x0: Tensor, stage: int) -> Tensor:
+    """Where a stage that sampling began at `start` should end, for this chunk: what is wrong there counts as noise."""
+    first, last = noise_levels(stage)
+    x = halved(x0, STAGES - 1 - stage)
+    noise = (start - (1 - first) * begun_with(x, stage)) / first
+    return (1 - last) * x + last * noise
+
+
+def begun_with(x: Tensor, stage: int) -> Tensor:
+    """What a stage knows of its chunk x at first: as much as half the size shows, behind stage 0."""
+    return F.interpolate(halved(x, 1), scale_factor=(1, 2, 2), mode="nearest") if stage else x
 
 
 def noise_levels(stage: int) -> tuple[float, float]:

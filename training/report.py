@@ -79,7 +79,7 @@ colour, which the prompt says too. "a guess" is the median for another drawn fil
 
 ## Video to video
 
-A chunk behind a drawn video of a small thing that moves to a side ({videos} or {fewer_videos} films): how often
+A chunk behind a drawn video of a thing that moves to a side ({videos} or {fewer_videos} films): how often
 it goes on as it moved, which the prompt says too; how often it is at first less than {near:g} pixels from where it
 would be, and the median of its distances from there in all frames, which the prompt does not say; and the same median
 for another drawn film of the same scene, as a guess.

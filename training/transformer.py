@@ -43,7 +43,7 @@ class Phase:
 PHASES = (
     Phase(2600, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
     Phase(4900, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
-    Phase(math.inf, {BASE: 2, 0: 48, 1: 8, 2: 2}),  # what was before: hardest where six tokens are a picture
+    Phase(math.inf, {BASE: 2, 0: 32, 1: 16, 2: 4}),  # what was before: hardest where few tokens are a picture
 )
 
 

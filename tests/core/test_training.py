@@ -370,6 +370,18 @@ def test_what_goes_on_is_not_guided():
     assert differs.tolist() == [True, False, True]
 
 
+def test_what_goes_on_is_mended():
+    """From where a stage begins, right or wrong, the path leads to what the film shows."""
+    batch, noise = films().batch(2, np.random.default_rng(3), drop_text=0.0, same=True), torch.randn(2, 16, 9, 16, 24)
+    assert batch.before == batch.after and batch.anchor.flatten(1).any(1).all()
+    ends = {stage: ends_of(batch.x0, noise, stage) for stage in (1, 2)}
+    for stage, (start, end) in distill.wished(ends, batch).items():
+        torch.testing.assert_close(end, ends[stage][1])
+        assert torch.equal(start, ends[stage][0])
+    wrong = {2: (ends[2][0] + 0.1, None)}
+    torch.testing.assert_close(distill.wished(wrong, batch)[2][1], batch.x0)
+
+
 def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
     """The ends that the teacher reached are learned, and the file is there to go on from."""
     monkeypatch.setattr(distill, "TEACHER", replace(distill.TEACHER, steps=(1, 2, 1)))
@@ -393,8 +405,15 @@ def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
     for stage, ends in lessons:
         assert (ends is None) == (stage in distill.FILMED)
         if ends:
-            for mine, made in zip(ends, sampled[0][0][stage]):
-                assert any(torch.equal(mine, made[rows]) for rows in (slice(len(mine)), slice(-len(mine), None)))
+            taught, own = sampled[0][0][stage], sampled[2][0][stage]
+            start, end = ends[0][0], ends[1][0]
+            (reached,) = [
+                (made is taught, last)
+                for made in (taught, own)
+                for first, last in zip(*made)
+                if torch.equal(first, start)
+            ]
+            assert torch.equal(end, reached[1]) == reached[0]  # what goes on ends as its film does
     key = "head.head.weight"
     assert not torch.equal(learned.transformer.state_dict()[key], student().transformer.state_dict()[key])
     assert torch.load(path)["step"] == 2 and told[0].startswith("distill 1/1")
