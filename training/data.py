@@ -21,7 +21,7 @@ from .world import Scene, Thing, changed, make_film, random_scene
 
 CHUNKS = 4  # of a film: the last has a full history behind it
 SHARD = 80  # chunks in a file
-ANYWHERE = 0.6  # of the films begin with their things anywhere
+ANYWHERE = 0.8  # of the films begin with their things anywhere
 Encoded = tuple[dict[str, Tensor], list]  # films: their tensors, and their stories
 
 
