@@ -34,6 +34,7 @@ from .video import VideoWriter
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEMO = Path("demo")  # as --model
+BITS = 0.3  # of a film's pixel, assumed: more where much moves
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -369,13 +370,15 @@ def estimate(args) -> None:
         "VAE": numbers_in(parts.vae) * 4,
     }
     steps, kept = step_count(parts.recipe, 0, chunks), config.in_channels * (HISTORY_LATENTS + 1) * h * w * 4
+    text, film = numbers_in(parts.text) * parts.text_dtype.itemsize, width * height * chunks * CHUNK_FRAMES * BITS / 8
     print(f"{film_length(chunks)} of {width}x{height} with {parts.variant}, {steps} steps")
     print(f"  memory of {args.device}, computed: {sum(needs.values()) / 1e9:.2f} GB and what the VAE decodes with")
     print("".join(f"    {what} {size / 1e9:.2f} GB\n" for what, size in needs.items()), end="")
-    print(f"    before these, the text encoder {numbers_in(parts.text) * parts.text_dtype.itemsize / 1e9:.2f} GB")
+    print(f"    before these, the text encoder {text / 1e9:.2f} GB")
     if on_gpu := torch.device(args.device).type == "cuda":
         print(f"    free now {torch.cuda.mem_get_info(args.device)[0] / 1e9:.2f} GB")
-    print(f"  disk: memory file {kept / 1e6:.1f} MB, whatever the length")
+        print(f"  main memory, computed: {text / 1e9:.2f} GB, while the text encoder is read")
+    print(f"  disk: the film {film / 1e6:.1f} MB at {BITS} bits a pixel, memory file {kept / 1e6:.1f} MB at any length")
     model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
     first, later = seconds_per_chunk(model, parts.recipe, width, height, args.device, parts.dtype)
     codec, latents = parts.codec(), torch.zeros(1, config.in_channels, CHUNK_LATENTS, h, w)

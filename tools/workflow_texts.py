@@ -206,7 +206,7 @@ another of the demo's workflows. What is made here is the continuation, and the 
 
 With the **seed** it was made with the film goes on as if it had never stopped."""
 DEMO_BASE_NOTE = """\
-Base takes 50 steps for each chunk, each with and without the (empty) negative prompt."""
+Base takes 25 steps for each chunk, each with and without the (empty) negative prompt."""
 DEMO_IMAGE_NOTE = """\
 One chunk is made, and its first frame is the picture. In its place connect **Load Image** to image of Helios History \
 Memory: a bar, square, triangle or star in plain colours.

@@ -1,12 +1,13 @@
 """Make the demo from nothing: python -m training
 
 Every stage leaves its result in training/runs and goes on with what is there: VAE, films as latents, transformer with
-text encoder, few steps; then the files in demo/ and their evaluation. Hours on two CPU cores. Nothing is made anew by
-itself: what is to differ wants another --runs, or what comes after it deleted.
+text encoder, few steps; then the files in demo/ and their evaluation. A day or more on two CPU cores. Nothing is made
+anew by itself: what is to differ wants another --runs, or what comes after it deleted.
 """
 
 import argparse
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=5000, help="of four chunks each: 5,000")
     parser.add_argument("--clips", type=int, default=8800, help="of one chunk each: 8,800")
     parser.add_argument("--steps", type=int, default=20200, help="of the transformer's training: 20,200")
-    parser.add_argument("--rounds", type=int, default=45, help="of sampling and learning for few steps: 45")
+    parser.add_argument("--rounds", type=int, default=130, help="of sampling and learning for few steps: 130")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
     args = parser.parse_args()
     for folder in (args.runs, args.demo):
@@ -49,7 +50,7 @@ def main() -> None:
     codec = args.runs / "vae.safetensors"
     if not codec.exists():
         save_vae(vae.train(args.runs / "vae.pt", device=args.device, log=log), codec)
-    workers = torch.get_num_threads() if args.device == "cpu" else 1
+    workers = os.cpu_count() or 1  # drawing and evaluation are the CPU's work
     processes.spawn(encode, (args.runs, args.films, args.clips, workers, args.device), nprocs=workers)
     films = Films(data.load(args.runs / "films", args.films), data.load(args.runs / "clips", args.clips))
     how = {"device": args.device, "compiled": not args.eager, "log": log}

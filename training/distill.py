@@ -1,4 +1,4 @@
-"""Few steps: behind stage 0 the network learns the ends that its own many-step sampling, guided where something new is
+"""Few steps: the network learns the ends that its own many-step sampling, behind stage 0 guided where something new is
 said, reaches from the same beginnings.
 
 A pair of a stage's beginning and end belongs together, so that the flow between them is all but straight and two steps
@@ -6,9 +6,10 @@ follow it (rectified flow, arXiv 2209.03003). The reference's distillation begin
 teacher's ODE too; the distribution matching and the adversarial loss that come after it there are not done here. The
 histories are in part what the few steps themselves have made: that is what a long film goes on from.
 
-Stage 0 goes on learning from films, since what was before says where a thing will be and two steps find it as well as
-twelve: its pairs would teach the teacher's errors about that. What goes on as it was is learned from films behind
-stage 0 too, but from where the few steps come to: a stage mends there what those before it got wrong.
+In stage 0, where something new is said, a thing may be in many places, and two steps would choose all: they learn one
+from the pairs. What goes on as it was is learned from films there, since what was before says where a thing will be,
+and pairs would teach the teacher's errors about that. Behind stage 0 it is learned from pairs too, and from where the
+few steps come to with a film's end, so that a stage mends what those before it got wrong.
 """
 
 import copy
@@ -20,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Recipe, Segment, sample_chunks
+from helios_core import RECIPES, HistoryMemory, PromptSchedule, Recipe, Segment, sample_chunks
 from helios_core.guidance import cfg
+from helios_core.schedule import STAGES
 
 from .flow import BASE, TURNS, Batch, Films, end_from, flow_loss, said_of
 from .transformer import Learner, Student, compile_blocks, loss_weights, rate_at
@@ -29,15 +31,18 @@ from .world import random_scene
 
 TEACHER = replace(RECIPES["mid"], solver="euler", steps=(12, 5, 5), cfg=2.5, cfg_zero_star=False)
 BATCH, POOL = 12, 40  # chunks sampled at a time; so many batches are learned from
-LEARN, PICKS = 4, 3  # steps of learning for each batch sampled, and how many batches each looks at
-SIZES = {1: 4, 2: 2}  # chunks of each of these, by stage
-FILMED = {BASE: 2, 0: 48}  # chunks of films in a step: many steps at full size are not forgotten
-RATE = 0.07  # of the highest rates of training
+CHOICES = 24  # chunks with something new that are sampled in stage 0 alone
+LEARN, PICKS = 8, 3  # steps of learning for each batch sampled, and how many batches each looks at
+SIZES = {0: 12, 1: 4, 2: 2}  # chunks of each of these, by stage
+FILMED = {BASE: 2, 0: 24}  # chunks of films in a step: many steps at full size are not forgotten
+OUTSTANDING = 0.4  # of the most that a chunk's latents differ from their frame's usual ones: there a thing is
+PLAIN = 1.8  # a ground alone differs less, a thing more
+RATE = 0.2  # of the highest rates of training
 
 
 @torch.no_grad()
-def sample(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[dict, torch.Tensor]:
-    """Sample a batch: {stage: (beginning, end)}, and the chunk's latents (B, 16, 9, h, w)."""
+def sample(student: Student, batch: Batch, recipe: Recipe, seed: int, last=STAGES - 1) -> tuple[dict, torch.Tensor]:
+    """Sample a batch up to a stage: {stage: (beginning, end)}, and the latents it ends with (B, 16, 9, h, w)."""
     size = len(batch.x0)
     guided = student.predictor(batch)
     free = student.predictor(replace(batch, before=("",) * size, after=("",) * size)) if recipe.cfg > 1 else None
@@ -54,11 +59,9 @@ def sample(student: Student, batch: Batch, recipe: Recipe, seed: int) -> tuple[d
     # Chunk 1: only a film's first one has more steps, and what does with fewer does with more.
     memory = HistoryMemory(batch.frames, batch.anchor, chunk=1)
     for record in sample_chunks(denoise, memory, PromptSchedule((Segment(0, ""),)), recipe, chunks=1, seed=seed):
-        if isinstance(record, Chunk):
-            latents = record.latents
-        else:
-            ends[record.stage] = record.x0
-    return {stage: (starts[stage], ends[stage]) for stage in starts}, latents
+        ends[record.stage] = record.x0
+        if (record.stage, record.index + 1) == (last, recipe.steps[last]):
+            return {stage: (starts[stage], ends[stage]) for stage in starts}, record.x0
 
 
 def guidance(batch: Batch, scale: float) -> torch.Tensor:
@@ -85,6 +88,21 @@ def next_batch(batch: Batch, latents: torch.Tensor, rng: np.random.Generator) ->
     return replace(batch, frames=frames, anchor=anchor, **said)
 
 
+def pairs(teacher: Student, batch: Batch, seed: int, last=STAGES - 1) -> tuple[Batch, dict]:
+    """The teacher's beginnings and ends for these chunks up to a stage; where things are is known at the last one."""
+    ends, latents = sample(teacher, batch, TEACHER, seed, last)
+    return replace(batch, cover=things(latents) if last == STAGES - 1 else torch.zeros_like(batch.cover)), ends
+
+
+def things(latents: torch.Tensor) -> torch.Tensor:
+    """Where something is, (B, 1, 9, h, w): what is not like most of its frame. Without it the ground, which is most of
+    a frame, would be most of what is learned, and small stars lose their points."""
+    usual = latents.flatten(3).median(dim=3).values[..., None, None]
+    away = (latents - usual).square().sum(dim=1, keepdim=True).sqrt()
+    most = away.amax(dim=(2, 3, 4), keepdim=True)
+    return ((away > OUTSTANDING * most) & (most > PLAIN)).float()
+
+
 def wished(ends: dict, shown: Batch) -> dict:
     """From where the few steps begin, what the film shows: so a stage learns to mend what those before it got wrong."""
     return {stage: (start, end_from(start, shown.x0, stage)) for stage, (start, _) in ends.items()}
@@ -95,8 +113,7 @@ def pairs_loss(student: Student, pool: deque, stage: int, rng: np.random.Generat
     losses = []
     for pick in rng.integers(len(pool), size=PICKS):
         batch, ends = pool[pick]
-        first = int(rng.integers(len(batch.x0) - SIZES[stage] + 1))
-        rows = slice(first, first + SIZES[stage])
+        rows = rng.permutation(len(batch.x0))[: SIZES[stage]].tolist()
         part = batch.part(rows)
         losses.append(flow_loss(student.predictor(part), part, stage, [end[rows] for end in ends[stage]]))
     return sum(losses) / PICKS
@@ -112,30 +129,34 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         compile_blocks(teacher)
         compile_blocks(student)
     done = learner.done // LEARN
-    rng, start, pool, seen = np.random.default_rng(10_000 + done), time.time(), deque(maxlen=2 * POOL), []
+    rng, start, seen = np.random.default_rng(10_000 + done), time.time(), []
+    choices, pool = deque(maxlen=POOL), deque(maxlen=2 * POOL)
     torch.manual_seed(done)
-    weights = loss_weights(FILMED | {stage: PICKS * size for stage, size in SIZES.items()})
+    weights = loss_weights(
+        {("films", k): size for k, size in FILMED.items()} | {("pairs", k): PICKS * size for k, size in SIZES.items()}
+    )
     batch = None
     for number in range(done, rounds):
         seed = 10_000 + number  # none of the evaluation's
         if batch is None or number % 3 == 0:  # three chunks in a row, the later ones behind its own work
             batch = films.batch(BATCH, rng, drop_text=0.0).to(device)
-        ends, _ = sample(teacher, batch, TEACHER, seed)
-        pool.append((replace(batch, cover=torch.zeros_like(batch.cover)), ends))
+        pool.append(pairs(teacher, batch, seed))
+        many = films.batch(CHOICES, rng, drop_text=0.0, new=True).to(device)
+        choices.append(pairs(teacher, many, seed, last=0))
         batch = next_batch(batch, sample(student, batch, RECIPES["distilled"], seed)[1], rng)
-        shown = films.batch(BATCH, rng, drop_text=0.0, same=True).to(device)
+        shown = films.batch(BATCH, rng, drop_text=0.0, new=False).to(device)
         pool.append((shown, wished(sample(student, shown, RECIPES["distilled"], seed)[0], shown)))
         for _ in range(LEARN):
-            filmed = {stage: films.batch(size, rng).to(device) for stage, size in FILMED.items()}
+            filmed = {k: films.batch(size, rng, new=False if k == 0 else None).to(device) for k, size in FILMED.items()}
             with torch.autocast(torch.device(device).type, torch.bfloat16):
-                losses = {stage: flow_loss(student.predictor(real), real, stage) for stage, real in filmed.items()}
-                losses |= {stage: pairs_loss(student, pool, stage, rng) for stage in SIZES}
-            sum(weights[stage] * loss for stage, loss in losses.items()).backward()
+                losses = {("films", k): flow_loss(student.predictor(real), real, k) for k, real in filmed.items()}
+                losses |= {("pairs", k): pairs_loss(student, pool if k else choices, k, rng) for k in SIZES}
+            sum(weights[which] * loss for which, loss in losses.items()).backward()
             learner.step(RATE * min(1, len(pool) / 20) * rate_at(number, rounds, warm_up=1, decline=0.7))
             seen.append([loss.item() for loss in losses.values()])
         if (number + 1) % 10 == 0 or number + 1 == rounds:
             told = ", ".join(f"{value:.4f}" for value in np.mean(seen, axis=0))
-            log(f"distill {number + 1}/{rounds}: base and stages {told}, {time.time() - start:.0f} s")
+            log(f"distill {number + 1}/{rounds}: films, pairs by stage: {told}, {time.time() - start:.0f} s")
             seen.clear()
             learner.save()
     return learner.average

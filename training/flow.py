@@ -23,6 +23,7 @@ from .world import Scene, caption
 BASE = -1  # the "stage" of training at full size
 BEGINNINGS, PICTURES = 0.25, 0.3  # first chunks: what is said is learned there, the rest can be seen; with a picture
 TURNS = 0.4  # how often what goes on is something else: a cut or a blend
+# Noise alone, as the released Base and Mid were trained; the paper's blur and saturation are not here.
 CORRUPTION = 1 / 3  # the most noise on a remembered frame ...
 CLEAN = 0.1  # ... and how often there is none (both as in the reference's training configs)
 SHIFTS = {BASE: 6.0, 0: 3.0}  # of noise levels towards noise, where it is decided where things are
@@ -42,8 +43,11 @@ class Batch:
     after: tuple[str, ...]
     weight: Tensor  # (B,)
 
-    def part(self, rows: slice) -> "Batch":
-        return replace(self, **{name: value[rows] for name, value in vars(self).items()})
+    def part(self, rows: list[int]) -> "Batch":
+        def chosen(value):
+            return value[rows] if isinstance(value, Tensor) else tuple(value[row] for row in rows)
+
+        return replace(self, **{name: chosen(value) for name, value in vars(self).items()})
 
     def to(self, device) -> "Batch":
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
@@ -60,12 +64,12 @@ class Films:
             for k, (before, scene) in enumerate(itertools.pairwise(story["scenes"]), 1):
                 self.later[before != scene].append((film, k))
 
-    def batch(self, size: int, rng: np.random.Generator, drop_text: float = 0.1, alone=False, same=False) -> Batch:
-        """`size` chunks; `alone`, first ones without even an empty history; `same`, what goes on as it was."""
-        rows = []
+    def batch(self, size: int, rng: np.random.Generator, drop_text=0.1, alone=False, new: bool | None = None) -> Batch:
+        """`size` chunks; `alone`, first ones without even an empty history; `new`, whether something begins in them."""
+        rows, turns = [], TURNS if new is None else float(new)
         for _ in range(size):
-            begins = alone or not same and rng.random() < BEGINNINGS
-            *chunk, scenes = self._beginning(rng, alone) if begins else self._continuation(rng, 0 if same else TURNS)
+            begins = alone or new is not False and rng.random() < BEGINNINGS
+            *chunk, scenes = self._beginning(rng, alone) if begins else self._continuation(rng, turns)
             rows.append((*chunk, *(said_of(scenes, rng) if rng.random() >= drop_text else ("", ""))))
         x0, cover, frames, anchor, weight, before, after = zip(*rows)
         past = (None, None) if alone else (torch.stack(frames), torch.stack(anchor))

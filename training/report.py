@@ -55,15 +55,16 @@ or more. A bounce may be a way to one side, or to one and back: in a chunk one c
 
 ## Cuts
 
-Two chunks of one prompt, then one of another with another ground and colour: what the third chunk shows of it
-({cuts} or {fewer_cuts} films). Things that rest at an edge already cannot move on, not even drawn ones.
+Two chunks of one prompt, then one of another with another colour on another ground, both of one thing and the grounds
+not alike: what the third chunk shows of it ({cuts} or {fewer_cuts} films). Things that rest at an edge already cannot
+move on, not even drawn ones.
 
 {cuts_table}
 
 ## Blends
 
-How far the ground has come from the old colour to the new in the middle of chunks 1 to 4, where the prompt
-blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blends} or {fewer_blends} films).
+How far the ground has come from the old colour to the new in the middle of chunks 1 to 4 of films with such scenes,
+where the prompt blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blends} or {fewer_blends} films).
 "between" are the films whose chunk 3 is a fifth of the way or more from either end.
 
 {blends_table}
@@ -79,18 +80,19 @@ colour, which the prompt says too. "a guess" is the median for another drawn fil
 
 ## Video to video
 
-A chunk behind a drawn video of a thing that moves to a side ({videos} or {fewer_videos} films): how often
-it goes on as it moved, which the prompt says too; how often it is at first less than {near:g} pixels from where it
-would be, and the median of its distances from there in all frames, which the prompt does not say; and the same median
-for another drawn film of the same scene, as a guess.
+A chunk behind a drawn video of a thing that moves to a side, and has room to move on ({videos} or {fewer_videos}
+films): how often it goes on as it moved, which the prompt says too; how often it is at first less than {near:g}
+pixels from where it would be, and the median of its distances from there in all frames, which the prompt does not
+say; and the same median for another drawn film of the same scene, as a guess.
 
 {videos_table}
 
 ## A minute
 
-44 chunks of one prompt. Drift is the farthest that a colour ever is from that of the first chunk, in shares of the
-range. A jump is how far the thing is, in the first frame of a chunk, from where it was in the last one before; in the
-world it moves 1.4 pixels.
+One film of 44 chunks and one prompt, of a combination that it was trained on. Drift is the farthest that a chunk's
+usual colour, the median of nine frames, is from that of the first chunk, in shares of the range. The thing is in a
+chunk when it is in most of these. A jump is how far it is, in the first frame of a chunk, from where it was in the
+last one before ({lost:g} pixels where it is not seen); in the world it moves 1.4.
 
 {minute_table}
 
@@ -152,7 +154,7 @@ def page(answers: dict[str, dict], threads: int, files: str) -> str:
 
 
 def numbers(found: dict) -> dict[str, str]:
-    return {name: f"{value:.3g}" for name, value in found.items() if isinstance(value, float)}
+    return {name: f"{value:.4g}" for name, value in found.items() if isinstance(value, float)}
 
 
 def table(ways: dict[str, dict]) -> str:

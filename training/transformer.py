@@ -177,10 +177,10 @@ def rate_at(step: int, steps: int, warm_up: int, decline: float) -> float:
     return min(1, (step + 1) / warm_up, (steps - step) / (decline * steps))
 
 
-def loss_weights(sizes: dict[int, int]) -> dict[int, float]:
-    """Of each stage's loss, from its chunks in a step, 1 in all: all gradients are as noisy then."""
+def loss_weights(sizes: dict) -> dict:
+    """Of each loss, from its chunks in a step, 1 in all: all gradients are as noisy then."""
     total = sum(size**0.5 for size in sizes.values())
-    return {stage: size**0.5 / total for stage, size in sizes.items()}
+    return {which: size**0.5 / total for which, size in sizes.items()}
 
 
 def phase_at(step: int) -> Phase:

@@ -129,9 +129,11 @@ def test_info(model, tmp_path, capsys):
 
 
 def test_estimate(model, capsys):
-    run("estimate", "--model", model, "--size", "64x64", "--length", "10s")
+    run("estimate", "--model", model, "--size", "256x128", "--length", "10s")
     said = capsys.readouterr().out
-    assert "8 chunks, 264 frames, 11.0 s of 64x64 with distilled, 54 steps" in said
+    assert "8 chunks, 264 frames, 11.0 s of 256x128 with distilled, 54 steps" in said
+    # 264 frames of 256x128 at 0.3 bits; 20 latents of 16 channels, 16x32, in float32
+    assert "disk: the film 0.3 MB at 0.3 bits a pixel, memory file 0.7 MB at any length" in said
     seconds = float(re.search(r"(\d+) s in all", said)[1])
     assert float(re.search(r"([\d.]+) frames a second", said)[1]) == pytest.approx(264 / max(seconds, 0.5), rel=1.0)
 

@@ -96,9 +96,9 @@ def test_the_page_says_what_was_found(tmp_path):
     answers = {question: {"drawn": {"right": 1.0, "off": 0.123456}} for question in report.FILMS}
     answers["cuts"]["Distilled"] = {"right": 0.5, "off": 12.3456}
     page = report.page({**answers, "minute": {"Distilled": minute}}, 2, "a.safetensors 0123")
-    assert "|  | right | off |\n| --- | --- | --- |\n| drawn | 1 | 0.123 |\n| Distilled | 0.5 | 12.3 |\n" in page
+    assert "|  | right | off |\n| --- | --- | --- |\n| drawn | 1 | 0.1235 |\n| Distilled | 0.5 | 12.35 |\n" in page
     assert "| Distilled | 0.75 |" in page and "2.00 s each and 300 MB" in page and "2.00 s and 301 MB" in page
-    assert "a.safetensors 0123" in page and "takes 50 steps" in page and "takes 2, 2, 2 at" in page and "{" not in page
+    assert "a.safetensors 0123" in page and "takes 25 steps" in page and "takes 2, 2, 2 at" in page and "{" not in page
     report.draw(tmp_path / "eval", [("a red star", [frame] * 3)], minute, [np.zeros((33, 128, 192, 3))] * 9)
     for name in re.findall(r"\]\((eval/.+\.png)\)", page):
         with Image.open(tmp_path / name) as picture:
@@ -373,7 +373,7 @@ def test_what_goes_on_is_not_guided():
 
 def test_what_goes_on_is_mended():
     """From where a stage begins, right or wrong, the path leads to what the film shows."""
-    batch, noise = films().batch(2, np.random.default_rng(3), drop_text=0.0, same=True), torch.randn(2, 16, 9, 16, 24)
+    batch, noise = films().batch(2, np.random.default_rng(3), drop_text=0.0, new=False), torch.randn(2, 16, 9, 16, 24)
     assert batch.before == batch.after and batch.anchor.flatten(1).any(1).all()
     ends = {stage: ends_of(batch.x0, noise, stage) for stage in (1, 2)}
     for stage, (start, end) in distill.wished(ends, batch).items():
@@ -383,38 +383,54 @@ def test_what_goes_on_is_mended():
     torch.testing.assert_close(distill.wished(wrong, batch)[2][1], batch.x0)
 
 
+def test_things_are_found_in_latents():
+    torch.manual_seed(0)
+    where = torch.zeros(2, 1, 9, 16, 24)
+    where[0, :, :, 3:6, 5:9] = 1
+    where[1, :, 2:, 10:12, 20:22] = 1
+    latents = torch.randn(2, 16, 9, 1, 1) + 0.1 * torch.randn(2, 16, 9, 16, 24) + where * torch.randn(2, 16, 1, 1, 1)
+    assert torch.equal(distill.things(latents), where)
+
+
 def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
-    """The ends that the teacher reached are learned, and the file is there to go on from."""
+    """The ends that the teacher reached are learned, in stage 0 of what is new, and the file is there to go on from."""
     monkeypatch.setattr(distill, "TEACHER", replace(distill.TEACHER, steps=(1, 2, 1)))
-    for name, value in (("BATCH", 2), ("LEARN", 2), ("PICKS", 1), ("SIZES", {1: 2, 2: 1})):
+    for name, value in (("BATCH", 2), ("CHOICES", 3), ("LEARN", 2), ("PICKS", 1), ("SIZES", {0: 3, 1: 2, 2: 1})):
         monkeypatch.setattr(distill, name, value)
+    monkeypatch.setattr(flow, "PICTURES", 0)  # behind a picture there is no guidance
     told, path, sampled, lessons = [], tmp_path / "distilled.pt", [], []
     sample_it = distill.sample
 
     def sample_and_tell(*args):
-        sampled.append(sample_it(*args))
-        return sampled[-1]
+        sampled.append((args[1], *sample_it(*args)))
+        return sampled[-1][1:]
 
     def learn_and_tell(predict, batch, stage, ends=None):
-        lessons.append((stage, ends))
+        lessons.append((stage, batch, ends))
         return flow_loss(predict, batch, stage, ends)
 
     monkeypatch.setattr(distill, "sample", sample_and_tell)
     monkeypatch.setattr(distill, "flow_loss", learn_and_tell)
     learned = distill.train(films(), student(), path, 1, log=told.append)
-    assert [stage for stage, _ in lessons] == 2 * [BASE, 0, 1, 2]
-    for stage, ends in lessons:
-        assert (ends is None) == (stage in distill.FILMED)
+    assert [(stage, ends is None) for stage, _, ends in lessons] == 2 * [
+        (BASE, True),
+        (0, True),
+        *((stage, False) for stage in distill.SIZES),
+    ]
+    (_, taught, _), (choices, chosen, _), _, (_, own, _) = sampled
+    assert set(chosen) == {0} and (distill.guidance(choices, 2) == 2).all()
+    for stage, batch, ends in lessons:
         if ends:
-            taught, own = sampled[0][0][stage], sampled[2][0][stage]
             start, end = ends[0][0], ends[1][0]
             (reached,) = [
-                (made is taught, last)
-                for made in (taught, own)
-                for first, last in zip(*made)
+                (made is not own, last)
+                for made in ((taught, own) if stage else (chosen,))
+                for first, last in zip(*made[stage])
                 if torch.equal(first, start)
             ]
             assert torch.equal(end, reached[1]) == reached[0]  # what goes on ends as its film does
+        elif stage == 0:
+            assert (distill.guidance(batch, 2) == 1).all()
     key = "head.head.weight"
     assert not torch.equal(learned.transformer.state_dict()[key], student().transformer.state_dict()[key])
     assert torch.load(path)["step"] == 2 and told[0].startswith("distill 1/1")
