@@ -42,7 +42,8 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=5000, help="of four chunks each: 5,000")
     parser.add_argument("--clips", type=int, default=8800, help="of one chunk each: 8,800")
     parser.add_argument("--steps", type=int, default=20200, help="of the transformer's training: 20,200")
-    parser.add_argument("--rounds", type=int, default=130, help="of sampling and learning for few steps: 130")
+    parser.add_argument("--rounds", type=int, default=60, help="of sampling and learning for few steps: 60")
+    parser.add_argument("--guided", type=int, default=44, help="rounds of learning what guidance does: 44")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
     args = parser.parse_args()
     for folder in (args.runs, args.demo):
@@ -55,7 +56,8 @@ def main() -> None:
     films = Films(data.load(args.runs / "films", args.films), data.load(args.runs / "clips", args.clips))
     how = {"device": args.device, "compiled": not args.eager, "log": log}
     teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, **how)
-    student = distill.train(films, teacher, args.runs / f"distilled_{args.steps}.pt", args.rounds, **how).cpu()
+    student = distill.train(films, teacher, args.runs / f"distilled_{args.steps}.pt", args.rounds, **how)
+    student = distill.guide(films, student, args.runs / f"guided_{args.steps}.pt", args.guided, **how).cpu()
     shutil.copy(codec, args.demo)
     save_transformer(student.transformer, args.demo / "transformer")
     save_text(student.text, student.tokenizer.serialized_model_proto(), TOKENS, args.demo / "text_encoder.safetensors")

@@ -10,6 +10,8 @@ In stage 0, where something new is said, a thing may be in many places, and two 
 from the pairs. What goes on as it was is learned from films there, since what was before says where a thing will be,
 and pairs would teach the teacher's errors about that. Behind stage 0 it is learned from pairs too, and from where the
 few steps come to with a film's end, so that a stage mends what those before it got wrong.
+
+Then `guide`: what few steps have learned is not yet all that guidance does for them, in shapes above all.
 """
 
 import copy
@@ -38,23 +40,24 @@ FILMED = {BASE: 2, 0: 24}  # chunks of films in a step: many steps at full size 
 OUTSTANDING = 0.4  # of the most that a chunk's latents differ from their frame's usual ones: there a thing is
 PLAIN = 1.8  # a ground alone differs less, a thing more
 RATE = 0.2  # of the highest rates of training
+GUIDANCE = 1.7  # of what has learned few steps: more makes things larger
+GUIDED = {BASE: 2, 0: 16, 1: 6, 2: 4}  # chunks in a step of learning that
+GUIDED_RATE = 0.1
 
 
 @torch.no_grad()
 def sample(student: Student, batch: Batch, recipe: Recipe, seed: int, last=STAGES - 1) -> tuple[dict, torch.Tensor]:
     """Sample a batch up to a stage: {stage: (beginning, end)}, and the latents it ends with (B, 16, 9, h, w)."""
-    size = len(batch.x0)
-    guided = student.predictor(batch)
-    free = student.predictor(replace(batch, before=("",) * size, after=("",) * size)) if recipe.cfg > 1 else None
-    starts, ends, scale = {}, {}, guidance(batch, recipe.cfg)
+    flow = student.predictor(batch)
+    guided = guided_by(student, batch, guidance(batch, recipe.cfg)) if recipe.cfg > 1 else flow
+    starts, ends = {}, {}
 
     def denoise(x, step):
         if step.index == 0:
             starts[step.stage] = x
-        t = torch.full((size,), step.timestep, device=x.device)
+        t = torch.full((len(x),), step.timestep, device=x.device)
         with torch.autocast(x.device.type, torch.bfloat16):
-            flow = guided(x, t).float()
-            return cfg(flow, free(x, t).float(), scale) if free and step.stage else flow
+            return (guided if step.stage else flow)(x, t).float()
 
     # Chunk 1: only a film's first one has more steps, and what does with fewer does with more.
     memory = HistoryMemory(batch.frames, batch.anchor, chunk=1)
@@ -62,6 +65,13 @@ def sample(student: Student, batch: Batch, recipe: Recipe, seed: int, last=STAGE
         ends[record.stage] = record.x0
         if (record.stage, record.index + 1) == (last, recipe.steps[last]):
             return {stage: (starts[stage], ends[stage]) for stage in starts}, record.x0
+
+
+def guided_by(student: Student, batch: Batch, scale: torch.Tensor):
+    """`Student.predictor` with guidance of each chunk's own scale (B, 1, 1, 1, 1)."""
+    none = ("",) * len(batch.x0)
+    said, free = student.predictor(batch), student.predictor(replace(batch, before=none, after=none))
+    return lambda x, t: cfg(said(x, t).float(), free(x, t).float(), scale)
 
 
 def guidance(batch: Batch, scale: float) -> torch.Tensor:
@@ -91,10 +101,10 @@ def next_batch(batch: Batch, latents: torch.Tensor, rng: np.random.Generator) ->
 def pairs(teacher: Student, batch: Batch, seed: int, last=STAGES - 1) -> tuple[Batch, dict]:
     """The teacher's beginnings and ends for these chunks up to a stage; where things are is known at the last one."""
     ends, latents = sample(teacher, batch, TEACHER, seed, last)
-    return replace(batch, cover=things(latents) if last == STAGES - 1 else torch.zeros_like(batch.cover)), ends
+    return replace(batch, cover=cover_of(latents) if last == STAGES - 1 else torch.zeros_like(batch.cover)), ends
 
 
-def things(latents: torch.Tensor) -> torch.Tensor:
+def cover_of(latents: torch.Tensor) -> torch.Tensor:
     """Where something is, (B, 1, 9, h, w): what is not like most of its frame. Without it the ground, which is most of
     a frame, would be most of what is learned, and small stars lose their points."""
     usual = latents.flatten(3).median(dim=3).values[..., None, None]
@@ -113,10 +123,15 @@ def pairs_loss(student: Student, pool: deque, stage: int, rng: np.random.Generat
     losses = []
     for pick in rng.integers(len(pool), size=PICKS):
         batch, ends = pool[pick]
-        rows = rng.permutation(len(batch.x0))[: SIZES[stage]].tolist()
-        part = batch.part(rows)
-        losses.append(flow_loss(student.predictor(part), part, stage, [end[rows] for end in ends[stage]]))
+        part, between = some(batch, ends[stage], SIZES[stage], rng)
+        losses.append(flow_loss(student.predictor(part), part, stage, between))
     return sum(losses) / PICKS
+
+
+def some(batch: Batch, ends: tuple, size: int, rng: np.random.Generator) -> tuple[Batch, list[torch.Tensor]]:
+    """`size` random chunks of a batch, with where their paths begin and end."""
+    rows = rng.permutation(len(batch.x0))[:size].tolist()
+    return batch.part(rows), [end[rows] for end in ends]
 
 
 def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
@@ -157,6 +172,49 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         if (number + 1) % 10 == 0 or number + 1 == rounds:
             told = ", ".join(f"{value:.4f}" for value in np.mean(seen, axis=0))
             log(f"distill {number + 1}/{rounds}: films, pairs by stage: {told}, {time.time() - start:.0f} s")
+            seen.clear()
+            learner.save()
+    return learner.average
+
+
+def guide(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
+    """Learn to do without guidance what it does (arXiv 2210.03142): along its own few steps, the teacher's flow, guided
+    behind stage 0 where something new is said. At full size that flow as it is: nothing is to change there."""
+    student = copy.deepcopy(teacher)
+    learner = Learner(student, path, device, decay=0.99)
+    teacher.to(device)
+    if compiled:
+        compile_blocks(teacher)
+        compile_blocks(student)
+    done = learner.done // LEARN
+    rng, start, seen = np.random.default_rng(20_000 + done), time.time(), []
+    torch.manual_seed(done)
+    weights, batch = loss_weights(GUIDED), None
+    for number in range(done, rounds):
+        if batch is None or number % 3 == 0:
+            batch = films.batch(2 * BATCH, rng, drop_text=0.0).to(device)
+        ends, latents = sample(student, batch, RECIPES["distilled"], 20_000 + number)  # none of the evaluation's seeds
+        own = replace(batch, cover=cover_of(latents))
+        for _ in range(LEARN):
+            losses = []
+            for stage, size in GUIDED.items():
+                if stage == BASE:
+                    part, between = films.batch(size, rng, drop_text=0.3).to(device), None
+                else:
+                    part, between = some(own, ends[stage], size, rng)
+                with torch.no_grad():
+                    scale = guidance(part, GUIDANCE)
+                    teach = guided_by(teacher, part, scale) if stage > 0 else teacher.predictor(part)
+                with torch.autocast(torch.device(device).type, torch.bfloat16):
+                    losses.append(flow_loss(student.predictor(part), part, stage, between, teach))
+                (weights[stage] * losses[-1]).backward()
+            rate = rate_at(number, rounds, warm_up=1, decline=0.7)
+            learner.step(GUIDED_RATE * min(1, (learner.done + 1) / 20) * rate)
+            seen.append([loss.item() for loss in losses])
+        batch = next_batch(batch, latents, rng)
+        if (number + 1) % 5 == 0 or number + 1 == rounds:
+            told = ", ".join(f"{value:.5f}" for value in np.mean(seen, axis=0))
+            log(f"guide {number + 1}/{rounds}: full size, own by stage: {told}, {time.time() - start:.0f} s")
             seen.clear()
             learner.save()
     return learner.average

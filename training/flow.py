@@ -193,17 +193,24 @@ def timesteps_of(sigma: Tensor, stage: int) -> Tensor:
     return (bounds.last_timestep + sigma * (bounds.first_timestep - bounds.last_timestep)).floor()
 
 
-def flow_loss(predict, batch: Batch, stage: int, ends: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Squared error of the flow at a random place on the path between `ends` (of this batch's noise by default).
+def flow_loss(predict, batch: Batch, stage: int, ends: tuple[Tensor, Tensor] | None = None, teach=None) -> Tensor:
+    """Squared error of the flow at a random place on the path between `ends` (of this batch's noise by default), which
+    is from one to the other, or what `teach` says there.
 
-    `predict(x, timesteps)` is the network with this batch's history and text.
+    `predict(x, timesteps)` is the network with this batch's history and text; so is `teach`.
     """
     start, end = ends or ends_of(batch.x0, torch.randn_like(batch.x0), stage)
     sigma, shift = torch.rand(len(batch.x0)), SHIFTS.get(stage, 1.0)
     sigma = (shift * sigma / (1 + (shift - 1) * sigma)).clamp(0.001, 0.999).to(start.device)
     s = sigma.view(-1, 1, 1, 1, 1)
     first, last = noise_levels(stage)
-    error = (predict(s * start + (1 - s) * end, timesteps_of(sigma, stage)) - (start - end)).square()
+    x, timesteps = s * start + (1 - s) * end, timesteps_of(sigma, stage)
+    if teach:
+        with torch.no_grad():
+            flow = teach(x, timesteps).float()
+    else:
+        flow = start - end
+    error = (predict(x, timesteps) - flow).square()
     # Only where noise hides little: elsewhere a weight that knows where things are would make more and larger ones.
     clear = (1 - s * first - (1 - s) * last).square()
     weight = 1 + COVERED * clear * halved(batch.cover, 0 if stage == BASE else STAGES - 1 - stage)

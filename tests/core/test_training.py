@@ -371,6 +371,50 @@ def test_what_goes_on_is_not_guided():
     assert differs.tolist() == [True, False, True]
 
 
+def test_guidance_is_learned(tmp_path, monkeypatch):
+    """What the teacher says with guidance, where that is; at full size and in stage 0, what it says without."""
+    for name, value in (("BATCH", 2), ("LEARN", 2), ("GUIDED", {BASE: 1, 0: 3, 1: 3, 2: 2})):
+        monkeypatch.setattr(distill, name, value)
+    told, path, teacher, lessons = [], tmp_path / "guided.pt", student(), []
+
+    def learn_and_tell(predict, batch, stage, ends, teach):
+        lessons.append((stage, batch, ends, teach))
+        return flow_loss(predict, batch, stage, ends, teach)
+
+    monkeypatch.setattr(distill, "flow_loss", learn_and_tell)
+    learned = distill.guide(films(), teacher, path, 1, log=told.append)
+    assert [stage for stage, *_ in lessons] == 2 * [BASE, 0, 1, 2]
+    guided = set()
+    for stage, batch, ends, teach in lessons:
+        x, t = ends[0] if ends else batch.x0, torch.full((len(batch.x0),), 500.0)
+        with torch.no_grad():
+            none = replace(batch, before=("",) * len(x), after=("",) * len(x))
+            said, free, wanted = (f(x, t) for f in (teacher.predictor(batch), teacher.predictor(none), teach))
+        scale = distill.guidance(batch, distill.GUIDANCE if stage > 0 else 1)
+        torch.testing.assert_close(wanted, free + scale * (said - free))
+        guided |= {(stage, value) for value in scale.flatten().tolist()}
+    assert {(1, distill.GUIDANCE), (2, distill.GUIDANCE), (0, 1.0), (BASE, 1.0)} <= {
+        (k, round(v, 3)) for k, v in guided
+    }
+    key = "head.head.weight"
+    assert not torch.equal(learned.transformer.state_dict()[key], student().transformer.state_dict()[key])
+    assert torch.load(path)["step"] == 2 and told[0].startswith("guide 1/1")
+    again = distill.guide(films(), teacher, path, 1, log=told.append)
+    assert torch.equal(again.transformer.state_dict()[key], learned.transformer.state_dict()[key]) and len(told) == 1
+
+
+def test_what_is_taught_is_learned():
+    """With a teacher, its flow is the aim, whatever the path."""
+    batch, seen = films().batch(2, np.random.default_rng(0)), []
+
+    def teach(x, t):
+        seen.append((x, t))
+        return 2 * x
+
+    assert flow_loss(lambda x, t: 2 * x, batch, 1, teach=teach) == 0
+    assert flow_loss(lambda x, t: 2 * x, batch, 1) > 0 and seen[0][0].shape[-2:] == (8, 12)
+
+
 def test_what_goes_on_is_mended():
     """From where a stage begins, right or wrong, the path leads to what the film shows."""
     batch, noise = films().batch(2, np.random.default_rng(3), drop_text=0.0, new=False), torch.randn(2, 16, 9, 16, 24)
@@ -389,7 +433,7 @@ def test_things_are_found_in_latents():
     where[0, :, :, 3:6, 5:9] = 1
     where[1, :, 2:, 10:12, 20:22] = 1
     latents = torch.randn(2, 16, 9, 1, 1) + 0.1 * torch.randn(2, 16, 9, 16, 24) + where * torch.randn(2, 16, 1, 1, 1)
-    assert torch.equal(distill.things(latents), where)
+    assert torch.equal(distill.cover_of(latents), where)
 
 
 def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
