@@ -134,19 +134,24 @@ def some(batch: Batch, ends: tuple, size: int, rng: np.random.Generator) -> tupl
     return batch.part(rows), [end[rows] for end in ends]
 
 
-def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
-    """Sample `rounds` batches and learn from each several times; goes on with what `path` holds, and with
-    batches sampled anew."""
-    student = copy.deepcopy(teacher)
-    learner = Learner(student, path, device, decay=0.99)
+def learner_from(teacher: Student, path: Path, device, compiled: bool) -> Learner:
+    """Of a copy of the teacher; goes on with what `path` holds, with other random numbers."""
+    learner = Learner(copy.deepcopy(teacher), path, device, decay=0.99)
     teacher.to(device)
     if compiled:
         compile_blocks(teacher)
-        compile_blocks(student)
-    done = learner.done // LEARN
+        compile_blocks(learner.student)
+    torch.manual_seed(learner.done // LEARN)
+    return learner
+
+
+def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
+    """Sample `rounds` batches and learn from each several times; goes on with what `path` holds, and with
+    batches sampled anew."""
+    learner = learner_from(teacher, path, device, compiled)
+    student, done = learner.student, learner.done // LEARN
     rng, start, seen = np.random.default_rng(10_000 + done), time.time(), []
     choices, pool = deque(maxlen=POOL), deque(maxlen=2 * POOL)
-    torch.manual_seed(done)
     weights = loss_weights(
         {("films", k): size for k, size in FILMED.items()} | {("pairs", k): PICKS * size for k, size in SIZES.items()}
     )
@@ -180,15 +185,9 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
 def guide(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
     """Learn to do without guidance what it does (arXiv 2210.03142): along its own few steps, the teacher's flow, guided
     behind stage 0 where something new is said. At full size that flow as it is: nothing is to change there."""
-    student = copy.deepcopy(teacher)
-    learner = Learner(student, path, device, decay=0.99)
-    teacher.to(device)
-    if compiled:
-        compile_blocks(teacher)
-        compile_blocks(student)
-    done = learner.done // LEARN
+    learner = learner_from(teacher, path, device, compiled)
+    student, done = learner.student, learner.done // LEARN
     rng, start, seen = np.random.default_rng(20_000 + done), time.time(), []
-    torch.manual_seed(done)
     weights, batch = loss_weights(GUIDED), None
     for number in range(done, rounds):
         if batch is None or number % 3 == 0:
