@@ -42,14 +42,14 @@ PLAIN = 1.8  # a ground alone differs less, a thing more
 RATE = 0.2  # of the highest rates of training
 GUIDANCE = 1.7  # of what has learned few steps: more makes things larger
 GUIDED = {BASE: 2, 0: 16, 1: 6, 2: 4}  # chunks in a step of learning that
-GUIDED_RATE = 0.1
+GUIDED_RATE = 0.1  # of the highest rates, too
 
 
 @torch.no_grad()
 def sample(student: Student, batch: Batch, recipe: Recipe, seed: int, last=STAGES - 1) -> tuple[dict, torch.Tensor]:
     """Sample a batch up to a stage: {stage: (beginning, end)}, and the latents it ends with (B, 16, 9, h, w)."""
     flow = student.predictor(batch)
-    guided = guided_by(student, batch, guidance(batch, recipe.cfg)) if recipe.cfg > 1 else flow
+    guided = guided_by(student, flow, batch, guidance(batch, recipe.cfg)) if recipe.cfg > 1 else flow
     starts, ends = {}, {}
 
     def denoise(x, step):
@@ -67,10 +67,10 @@ def sample(student: Student, batch: Batch, recipe: Recipe, seed: int, last=STAGE
             return {stage: (starts[stage], ends[stage]) for stage in starts}, record.x0
 
 
-def guided_by(student: Student, batch: Batch, scale: torch.Tensor):
-    """`Student.predictor` with guidance of each chunk's own scale (B, 1, 1, 1, 1)."""
+def guided_by(student: Student, said, batch: Batch, scale: torch.Tensor):
+    """`said`, this batch's predictor, with guidance of each chunk's own scale (B, 1, 1, 1, 1)."""
     none = ("",) * len(batch.x0)
-    said, free = student.predictor(batch), student.predictor(replace(batch, before=none, after=none))
+    free = student.predictor(replace(batch, before=none, after=none))
     return lambda x, t: cfg(said(x, t).float(), free(x, t).float(), scale)
 
 
@@ -202,8 +202,9 @@ def guide(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
                 else:
                     part, between = some(own, ends[stage], size, rng)
                 with torch.no_grad():
-                    scale = guidance(part, GUIDANCE)
-                    teach = guided_by(teacher, part, scale) if stage > 0 else teacher.predictor(part)
+                    teach = teacher.predictor(part)
+                    if stage > 0:
+                        teach = guided_by(teacher, teach, part, guidance(part, GUIDANCE))
                 with torch.autocast(torch.device(device).type, torch.bfloat16):
                     losses.append(flow_loss(student.predictor(part), part, stage, between, teach))
                 (weights[stage] * losses[-1]).backward()
