@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8800, help="of one chunk each: 8,800")
     parser.add_argument("--steps", type=int, default=20200, help="of the transformer's training: 20,200")
     parser.add_argument("--rounds", type=int, default=60, help="of sampling and learning for few steps: 60")
-    parser.add_argument("--guided", type=int, default=44, help="rounds of learning what guidance does: 44")
+    parser.add_argument("--guided", type=int, default=60, help="rounds of learning what guidance does: 60")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
     args = parser.parse_args()
     for folder in (args.runs, args.demo):

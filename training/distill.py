@@ -67,8 +67,8 @@ def sample(student: Student, batch: Batch, recipe: Recipe, seed: int, last=STAGE
             return {stage: (starts[stage], ends[stage]) for stage in starts}, record.x0
 
 
-def guided_by(student: Student, said, batch: Batch, scale: torch.Tensor):
-    """`said`, this batch's predictor, with guidance of each chunk's own scale (B, 1, 1, 1, 1)."""
+def guided_by(student: Student, said, batch: Batch, scale: torch.Tensor | float):
+    """`said`, this batch's predictor, with guidance; `scale` may be each chunk's own (B, 1, 1, 1, 1)."""
     none = ("",) * len(batch.x0)
     free = student.predictor(replace(batch, before=none, after=none))
     return lambda x, t: cfg(said(x, t).float(), free(x, t).float(), scale)
@@ -184,13 +184,14 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
 
 def guide(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
     """Learn to do without guidance what it does (arXiv 2210.03142): along its own few steps, the teacher's flow, guided
-    behind stage 0 where something new is said. At full size that flow as it is: nothing is to change there."""
+    behind stage 0; what goes on too, whose shapes it keeps. At full size that flow as it is: nothing is to change
+    there."""
     learner = learner_from(teacher, path, device, compiled)
     student, done = learner.student, learner.done // LEARN
     rng, start, seen = np.random.default_rng(20_000 + done), time.time(), []
     weights, batch = loss_weights(GUIDED), None
     for number in range(done, rounds):
-        if batch is None or number % 3 == 0:
+        if batch is None or number % 6 == 0:  # six chunks in a row
             batch = films.batch(2 * BATCH, rng, drop_text=0.0).to(device)
         ends, latents = sample(student, batch, RECIPES["distilled"], 20_000 + number)  # none of the evaluation's seeds
         own = replace(batch, cover=cover_of(latents))
@@ -204,7 +205,7 @@ def guide(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
                 with torch.no_grad():
                     teach = teacher.predictor(part)
                     if stage > 0:
-                        teach = guided_by(teacher, teach, part, guidance(part, GUIDANCE))
+                        teach = guided_by(teacher, teach, part, GUIDANCE)
                 with torch.autocast(torch.device(device).type, torch.bfloat16):
                     losses.append(flow_loss(student.predictor(part), part, stage, between, teach))
                 (weights[stage] * losses[-1]).backward()
