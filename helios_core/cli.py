@@ -12,6 +12,7 @@ import contextlib
 import math
 import os
 import re
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -39,7 +40,12 @@ BITS = 0.3  # of a film's pixel, assumed: more where much moves
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status. What goes wrong is said in one line."""
-    args = make_parser().parse_args(arguments)
+    parser = make_parser()
+    args, rest = parser.parse_known_args(arguments)
+    if len(rest) == 1 and not rest[0].startswith("-") and getattr(args, "prompt", "") is None:
+        args.prompt = rest.pop()  # argparse looks for it beside the memory file only, not behind options
+    if rest:
+        parser.error(f"not known: {' '.join(rest)}")
     try:
         args.run(args)
         return 0
@@ -194,7 +200,7 @@ def extend(args) -> None:
     if args.model is None:
         if "model" not in notes:
             raise ValueError(f"{args.memory.name}: what made it is not told: --model says it (demo is the demo)")
-        args.model = Path(notes["model"])
+        args.model = Path(notes["model"]) if notes["model"] != str(DEMO) else None
     parts = Parts(args, memory.variant)
     parts.recipe.check_size(memory.width, memory.height)
     seed = memory.seed or 0 if args.seed is None else args.seed
@@ -235,12 +241,17 @@ def memory_of(film: Path) -> Path:
     return film.with_suffix(".safetensors")
 
 
+def is_demo(model: Path | None) -> bool:
+    """By its name only where no file or folder of one's own has it."""
+    return model is None or (model.samefile(demo_folder()) if model.exists() else model == DEMO)
+
+
 class Parts:
     """The files of a model and the recipe it is sampled with."""
 
     def __init__(self, args, variant: str | None = None):
         """`variant` where neither arguments nor files tell."""
-        self.is_demo = args.model in (None, DEMO)
+        self.is_demo = is_demo(args.model)
         self.args, self.size = args, (192, 128) if self.is_demo else (640, 384)
         folder = demo_folder() if self.is_demo else args.model
         self.checkpoint, self.name = load_checkpoint(folder), str(DEMO if self.is_demo else folder.absolute())
@@ -304,7 +315,11 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
                 bar.update()
     seconds, frames = time.monotonic() - begun, chunks * CHUNK_FRAMES
     print(f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} a second", file=sys.stderr)
-    print(f"to go on with it: helios extend {keep}", file=sys.stderr)
+    words = ["helios", "extend", keep]
+    for name in ("variant", "steps", "cfg", "negative", "text_encoder", "vae", "dtype"):
+        if (value := getattr(args, name)) not in ("auto", "", None):
+            words += ["--" + name.replace("_", "-"), value]
+    print(f"to go on with it: {shlex.join(map(str, words))}", file=sys.stderr)
 
 
 def send(stream: VideoWriter | None, frames: torch.Tensor) -> VideoWriter | None:

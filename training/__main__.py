@@ -45,19 +45,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60, help="of sampling and learning for few steps: 60")
     parser.add_argument("--guided", type=int, default=60, help="rounds of learning what guidance does: 60")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
+    parser.add_argument("--evaluate", action="store_true", help="only that, of what is in --demo: an hour")
     args = parser.parse_args()
     for folder in (args.runs, args.demo):
         folder.mkdir(parents=True, exist_ok=True)
+    workers = os.cpu_count() or 1  # drawing and evaluation are the CPU's work
+    if args.evaluate:
+        return report.write(args.demo, args.runs, workers, log)
     codec = args.runs / "vae.safetensors"
     if not codec.exists():
         save_vae(vae.train(args.runs / "vae.pt", device=args.device, log=log), codec)
-    workers = os.cpu_count() or 1  # drawing and evaluation are the CPU's work
-    processes.spawn(encode, (args.runs, args.films, args.clips, workers, args.device), nprocs=workers)
+    drawers = workers if args.device == "cpu" else min(workers, 8)  # each has the VAE on the device
+    processes.spawn(encode, (args.runs, args.films, args.clips, drawers, args.device), nprocs=drawers)
     films = Films(data.load(args.runs / "films", args.films), data.load(args.runs / "clips", args.clips))
     how = {"device": args.device, "compiled": not args.eager, "log": log}
     teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, **how)
     student = distill.train(films, teacher, args.runs / f"distilled_{args.steps}.pt", args.rounds, **how)
-    student = distill.guide(films, student, args.runs / f"guided_{args.steps}.pt", args.guided, **how).cpu()
+    path = args.runs / f"guided_{args.steps}_{args.rounds}.pt"
+    student = distill.guide(films, student, path, args.guided, **how).cpu()
     shutil.copy(codec, args.demo)
     save_transformer(student.transformer, args.demo / "transformer")
     save_text(student.text, student.tokenizer.serialized_model_proto(), TOKENS, args.demo / "text_encoder.safetensors")

@@ -6,10 +6,10 @@ follow it (rectified flow, arXiv 2209.03003). The reference's distillation begin
 teacher's ODE too; the distribution matching and the adversarial loss that come after it there are not done here. The
 histories are in part what the few steps themselves have made: that is what a long film goes on from.
 
-In stage 0, where something new is said, a thing may be in many places, and two steps would choose all: they learn one
-from the pairs. What goes on as it was is learned from films there, since what was before says where a thing will be,
-and pairs would teach the teacher's errors about that. Behind stage 0 it is learned from pairs too, and from where the
-few steps come to with a film's end, so that a stage mends what those before it got wrong.
+In stage 0, where something new is said, or a picture begins, a thing may be in many places, and two steps would choose
+all: they learn one from the pairs. What goes on as it was is learned from films there, since what was before says where
+a thing will be, and pairs would teach the teacher's errors about that. Behind stage 0 it is learned from pairs too, and
+from where the few steps come to with a film's end, so that a stage mends what those before it got wrong.
 
 Then `guide`: what few steps have learned is not yet all that guidance does for them, in shapes above all.
 """

@@ -33,10 +33,10 @@ MAKERS = "codecs denoise guidance layers memory model noise prompts recipe rope 
 TEXT = """\
 # What the demo does
 
-Written by `python -m training` from the files in this folder: {files} (SHA-256). Everything
-is measured on decoded frames, by the same image analysis (`training/measure.py`); "drawn" is the control, drawn
-films of the same scenes after encoding and decoding. All scenes but the minute's are combinations of ground, shape,
-colour and motion that were kept from training. Base takes {steps[base]} steps a chunk, with a guidance of
+Written by `python -m training --evaluate` from the files in this folder: {files} (SHA-256).
+Everything is measured on decoded frames, by the same image analysis (`training/measure.py`); "drawn" is the control,
+drawn films of the same scenes after encoding and decoding. All scenes but the minute's are combinations of ground,
+shape, colour and motion that were kept from training. Base takes {steps[base]} steps a chunk, with a guidance of
 {guidance:g}; Distilled takes {steps[distilled]} at three sizes, without, and twice as many in the first chunk. Two
 baselines show what memory and prompt do: in one every chunk sees an empty history, and takes as many steps as the first
 one; in the other every prompt is about another scene. Where two numbers of films are given, the smaller is Base's and
@@ -56,8 +56,8 @@ or more. A bounce may be a way to one side, or to one and back: in a chunk one c
 ## Cuts
 
 Two chunks of one prompt, then one of another with another colour on another ground, both of one thing and the grounds
-not alike: what the third chunk shows of it ({cuts} or {fewer_cuts} films). Things that rest at an edge already cannot
-move on, not even drawn ones.
+not alike: what chunk 2, the third, shows of it ({cuts} or {fewer_cuts} films). Things that rest at an edge already
+cannot move on, not even drawn ones.
 
 {cuts_table}
 
@@ -73,8 +73,8 @@ where the prompt blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blend
 
 Six chunks behind a drawn picture ({pictures} or {fewer_pictures} films): PSNR of the first frame against
 it, how often the thing in it is less than {near:g} pixels from where the picture has it, the median of these
-distances ({lost:g} where it is not seen), and how often the middle frame of the sixth chunk still has its ground and
-colour, which the prompt says too. "a guess" is the median for another drawn film of the same scene.
+distances ({lost:g} where it is not seen), and how often the middle frame of chunk 5, the sixth, still has its ground
+and colour, which the prompt says too. "a guess" is the median for another drawn film of the same scene.
 
 {pictures_table}
 

@@ -17,8 +17,9 @@ import pytest
 import torch
 
 from helios_core import HistoryMemory
-from helios_core.cli import main
+from helios_core.cli import is_demo, main
 from helios_core.codecs import TextEncoder, VideoCodec
+from helios_core.files import demo_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,11 +202,26 @@ def test_nothing_is_replaced_unasked(model, tmp_path, monkeypatch, capsys):
         assert "an .mp4 file" in capsys.readouterr().err
 
 
-def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path):
+def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path, capsys):
     (tmp_path / "story.txt").write_text("0: A red star.\n1: A blue ball.\n8: A purple square.\n")
     at = ["--size", "64x64", "--length", "66", "--model", model, "-o", tmp_path / "a.mp4"]
     run("generate", "--schedule", tmp_path / "story.txt", *at, "--variant", "base", "--steps", "2", "--cfg", "1")
     assert HistoryMemory.load(tmp_path / "a.safetensors")[1]["prompt"] == "A blue ball."
+    said = re.search(r"to go on with it: helios (extend .+)", capsys.readouterr().err)[1]
+    assert said == f"extend {tmp_path}/a.safetensors --variant base --steps 2 --cfg 1.0"
+    run(*said.split(), "--length", 33, "A red ball.")
+    memory, notes = HistoryMemory.load(tmp_path / "a-2.safetensors")
+    assert (memory.variant, notes["prompt"]) == ("base", "A red ball.")
+    with pytest.raises(SystemExit):
+        main(["extend", "a.safetensors", "--length", "33", "A red", "ball."])
+    assert "not known: A red ball." in capsys.readouterr().err
+
+
+def test_a_folder_of_ones_own_called_demo(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert is_demo(None) and is_demo(Path("demo")) and is_demo(demo_folder()) and not is_demo(model)
+    (tmp_path / "demo").symlink_to(model)
+    assert not is_demo(Path("demo"))
 
 
 def test_parts_are_found_beside_a_model(tmp_path):
@@ -348,6 +364,7 @@ def hub(tmp_path):
 
     def run(*arguments):
         settings = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_DISABLE_XET": "1"}
+        settings |= {"HF_HUB_ETAG_TIMEOUT": "60", "HF_HUB_DOWNLOAD_TIMEOUT": "60"}  # of a busy machine
         settings |= {"HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "helios_core", "download", *map(str, arguments)]
         return subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, cwd=tmp_path)

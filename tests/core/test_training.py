@@ -372,7 +372,7 @@ def test_what_goes_on_is_not_guided():
 
 
 def test_guidance_is_learned(tmp_path, monkeypatch):
-    """What the teacher says with guidance, where that is; at full size and in stage 0, what it says without."""
+    """What the teacher says with guidance; at full size and in stage 0, what it says without."""
     for name, value in (("BATCH", 2), ("LEARN", 2), ("GUIDED", {BASE: 1, 0: 3, 1: 3, 2: 2})):
         monkeypatch.setattr(distill, name, value)
     told, path, teacher, lessons = [], tmp_path / "guided.pt", student(), []
@@ -384,18 +384,14 @@ def test_guidance_is_learned(tmp_path, monkeypatch):
     monkeypatch.setattr(distill, "flow_loss", learn_and_tell)
     learned = distill.guide(films(), teacher, path, 1, log=told.append)
     assert [stage for stage, *_ in lessons] == 2 * [BASE, 0, 1, 2]
-    guided = set()
     for stage, batch, ends, teach in lessons:
         x, t = ends[0] if ends else batch.x0, torch.full((len(batch.x0),), 500.0)
         with torch.no_grad():
             none = replace(batch, before=("",) * len(x), after=("",) * len(x))
             said, free, wanted = (f(x, t) for f in (teacher.predictor(batch), teacher.predictor(none), teach))
-        scale = distill.guidance(batch, distill.GUIDANCE if stage > 0 else 1)
+        assert (said - free).abs().amax() > 0.01
+        scale = distill.GUIDANCE if stage in (1, 2) else 1
         torch.testing.assert_close(wanted, free + scale * (said - free))
-        guided |= {(stage, value) for value in scale.flatten().tolist()}
-    assert {(1, distill.GUIDANCE), (2, distill.GUIDANCE), (0, 1.0), (BASE, 1.0)} <= {
-        (k, round(v, 3)) for k, v in guided
-    }
     key = "head.head.weight"
     assert not torch.equal(learned.transformer.state_dict()[key], student().transformer.state_dict()[key])
     assert torch.load(path)["step"] == 2 and told[0].startswith("guide 1/1")
