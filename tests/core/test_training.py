@@ -389,8 +389,8 @@ def test_guidance_is_learned(tmp_path, monkeypatch):
         with torch.no_grad():
             none = replace(batch, before=("",) * len(x), after=("",) * len(x))
             said, free, wanted = (f(x, t) for f in (teacher.predictor(batch), teacher.predictor(none), teach))
-        assert (said - free).abs().amax() > 0.01
         scale = distill.GUIDANCE if stage in (1, 2) else 1
+        assert scale == 1 or (said - free).abs().amax() > 0.01
         torch.testing.assert_close(wanted, free + scale * (said - free))
     key = "head.head.weight"
     assert not torch.equal(learned.transformer.state_dict()[key], student().transformer.state_dict()[key])
