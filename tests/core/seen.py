@@ -1,17 +1,10 @@
 """What is seen in the frames of the demo's films, in words; by the image analysis of its evaluation."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from training.measure import apart, follow, ground_of, look, motion_of, usual_shape
-
-DEMO = Path(__file__).parents[2] / "demo"
-trained = pytest.mark.skipif(
-    not (DEMO / "EVAL.md").exists(), reason="the demo is still in training: there is no demo/EVAL.md"
-)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ from helios_core.checkpoint import read_safetensors
 from helios_core.cli import main
 from helios_core.download import checksum
 from helios_core.prompts import parse_schedule
-from seen import Sight, seen, trained
+from seen import Sight, seen
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "demo"
 
 
-@trained
 def test_the_files_are_small_and_in_the_real_layouts():
     """diffusers' folder, Wan's own VAE, a UMT5 as ComfyUI has it, with its tokenizer."""
     assert sum(path.stat().st_size for path in DEMO.rglob("*") if path.is_file()) < 12_000_000
@@ -30,7 +29,6 @@ def test_the_files_are_small_and_in_the_real_layouts():
     assert {"encoder.conv1.weight", "decoder.head.2.weight", "conv2.weight"} < set(vae)
 
 
-@trained
 def test_a_prompt_is_all_it_takes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["generate", "A large red star moves right on a navy background.", "--length", "1s"]) == 0
@@ -39,7 +37,6 @@ def test_a_prompt_is_all_it_takes(tmp_path, monkeypatch):
     assert seen(frames) == Sight("navy", (("red", "star", "right"),))
 
 
-@trained
 def test_what_was_measured_ships():
     """The evaluation is of these files, its pictures are there, and its figures are as good as they have to be."""
     page = (DEMO / "EVAL.md").read_text("utf-8")
@@ -54,14 +51,16 @@ def test_what_was_measured_ships():
         prompts, cuts, blends, pictures, videos, minute = (rows[way] for rows in found_in)
         assert prompts["ground"] >= 0.95 and prompts["colour"] >= 0.95
         assert prompts["shape"] >= 0.85 and prompts["motion"] >= 0.8
-        assert cuts["ground and colour"] >= 0.9
-        assert blends["chunk 2"] < 0.2 < blends["chunk 3"] < 0.8 < blends["chunk 4"]
+        assert cuts["ground and colour"] >= 0.9 and cuts["shape"] >= 0.8
+        assert blends["chunk 2"] < 0.2 < blends["chunk 3"] < 0.8 < blends["chunk 4"] and blends["between"] >= 0.6
         assert pictures["PSNR, dB"] > without[3]["PSNR, dB"] + 3 and pictures["ground and colour of chunk 5"] >= 0.9
         assert videos["goes on"] >= 0.8
         for found, blind in ((pictures, without[3]), (videos, without[4])):
-            assert found["pixels off"] < blind["pixels off"] / 2
+            assert found["begins there"] >= 0.8
+            assert found["pixels off"] < min(blind["pixels off"], found["a guess"]) / 2
         assert minute["thing's drift"] < 0.05 and minute["chunks with the thing"] == 1
-        assert minute["largest jump, pixels"] < without[5]["largest jump, pixels"] / 2
+        assert minute["usual jump, pixels"] < 8 < without[5]["usual jump, pixels"]
+    assert "](demo/eval/film.png)" in (ROOT / "README.md").read_text("utf-8")
 
 
 def tables(page: str) -> list[dict[str, dict[str, float]]]:

@@ -6,10 +6,9 @@ import torch
 
 from comfy_server import ExecutionFailed
 from models import NEGATIVE, Graph
-from seen import Sight, distance, seen, trained
+from seen import Sight, distance, seen
 from training.world import Scene, Thing, make_film
 
-pytestmark = trained
 SIZE = (192, 128)
 STAR = "A large red star moves right on a navy background."
 A_STAR = Sight("navy", (("red", "star", "right"),))
