@@ -35,7 +35,7 @@ SHAPES = ("bar", "square", "triangle", "star")
 SIZES = {"small": 14.0, "medium": 19.0, "large": 25.0}  # pixels, the radius of the circle of the same area
 REACH = 1.56  # how far a triangle's corner is from its middle, in radii; a star's tip is nearer
 SPEED = {"left": (-1.4, 0.0), "right": (1.4, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0), "still": (0.0, 0.0)}
-BOUNCE = 1.4  # pixels a frame, as all speeds
+BOUNCE = 1.4  # pixels a frame
 MOTIONS = (*SPEED, "bounce")  # to a side until the edge and rest there; or from side to side for ever
 HELD_OUT = 10  # one in so many combinations of a thing and its ground is never trained on
 

@@ -1,14 +1,17 @@
 """The demo's three parts as ComfyUI's own objects: a Helios with a tiny text encoder and VAE."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import comfy.model_management
 import comfy.sd
 import comfy.sd1_clip
 import comfy.text_encoders.t5
 import comfy.utils
+from comfy.cli_args import args
 from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
 
-from ...helios_core.codecs import umt5_sizes
+from ...helios_core.codecs import cpu_dtype, umt5_sizes
 from ...helios_core.files import demo_folder
 from ...helios_core.recipe import DEMO_RECIPES
 from .model import load_model
@@ -24,8 +27,15 @@ def load_demo(variant: str):
     clip, model = make_clip(tensors, tokens), load_model(str(folder), variant)
     inner = model.model
     inner.text_tokens, inner.text_encoder, inner.recipes = tokens, "the CLIP of Helios Demo Loader", DEMO_RECIPES
-    vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(folder / "vae.safetensors"), safe_load=True))
-    return model, clip, vae
+    return model, clip, load_vae(folder / "vae.safetensors")
+
+
+def load_vae(path: Path) -> comfy.sd.VAE:
+    """In the type that ComfyUI chooses or was told; on a CPU, where it would choose float32, in what is fastest."""
+    told = args.fp16_vae or args.bf16_vae or args.fp32_vae
+    on_cpu = comfy.model_management.is_device_cpu(comfy.model_management.vae_device())
+    dtype = cpu_dtype() if on_cpu and not told else None
+    return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(path), safe_load=True), dtype=dtype)
 
 
 def make_clip(tensors: dict, tokens: int) -> comfy.sd.CLIP:

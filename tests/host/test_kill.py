@@ -59,8 +59,11 @@ def kill_and_run_again(server, seed):
     chance, before, kills = random.Random(seed), on_disk(server), []
     prompt_id, saved = queue(server, seed=seed, autosave=True)
     while len(kills) < KILLS_OF_A_FILM:
-        time.sleep(chance.uniform(0.0, 1.0))
-        if is_done(server, prompt_id):
+        wanted = (kills or [0])[-1] + chance.randint(0, 2)
+        while not (done := is_done(server, prompt_id)) and len(on_disk(server) - before) < wanted:
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0.0, 0.5))
+        if done or is_done(server, prompt_id):
             break
         server.kill()
         finished, seen = len(on_disk(server) - before), len(server.log())
