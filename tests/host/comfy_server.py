@@ -3,8 +3,6 @@
 import os
 import re
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -13,6 +11,7 @@ from pathlib import Path
 import requests
 
 from comfy_events import Events
+from comfy_process import start_process
 
 PACK = Path(__file__).resolve().parents[2]
 HELPER_PACK = Path(__file__).resolve().parent / "helper_pack"
@@ -75,7 +74,7 @@ class ComfyServer:
         self.models_dir, self.output_dir = self.base_dir / "models", self.base_dir / "output"
         self.input_dir, self.temp_dir = self.base_dir / "input", self.base_dir / "temp"
         self.log_file = self.base_dir / "server.log"
-        self._process: subprocess.Popen | None = None
+        self._process = None
         self._http = requests.Session()
         self._http.trust_env = False
         for folder in (self.models_dir, self.output_dir, self.input_dir, self.base_dir / "custom_nodes"):
@@ -90,11 +89,9 @@ class ComfyServer:
 
     def start(self, timeout: float = 240) -> "ComfyServer":
         """Start and wait until it answers; nothing happens when it runs already."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self._process.is_alive():
             return self
-        command = [
-            sys.executable,
-            "main.py",
+        arguments = [
             "--cpu",
             "--listen",
             "127.0.0.1",
@@ -109,15 +106,7 @@ class ComfyServer:
             "--dont-print-server",
             *self.extra_args,
         ]
-        with open(self.log_file, "ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self.comfy_path,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={"OMP_NUM_THREADS": "1", **os.environ},
-            )  # more only get into each other's way with tiny models
+        self._process = start_process(self.comfy_path, arguments, self.log_file)
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             try:
@@ -132,16 +121,14 @@ class ComfyServer:
         """End it politely, or else by force; nothing happens when it is not running."""
         if self._process is not None:
             self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            self._process.join(10)
+            self.kill()
 
     def kill(self) -> None:
         """End it as a crash or a power cut would (SIGKILL)."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.join()
 
     def restart(self) -> "ComfyServer":
         """Stop it, and start it with the same folders and port."""
@@ -224,5 +211,5 @@ class ComfyServer:
         return self.get("/view", **{key: file[key] for key in ("filename", "subfolder", "type")}).content
 
     def _check_alive(self):
-        if self._process.poll() is not None:
-            raise ServerDied(f"ComfyUI ended with code {self._process.returncode}:\n{self.log()[-3000:]}")
+        if not self._process.is_alive():
+            raise ServerDied(f"ComfyUI ended with code {self._process.exitcode}:\n{self.log()[-3000:]}")

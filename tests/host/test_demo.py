@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from comfy_server import ExecutionFailed
+from helios_core.codecs import cpu_dtype
 from models import NEGATIVE, Graph
 from seen import Sight, distance, seen
 from training.world import Scene, Thing, make_film
@@ -72,6 +73,12 @@ def test_two_things_are_seen(server):
     sight = seen(frames)
     assert sight.ground == "black"
     assert set(sight.things) == {("green", "star", "still"), ("orange", "square", "still")}
+
+
+def test_the_vae_is_in_what_is_fastest_here(any_server):
+    graph, seen = DemoGraph(any_server, "base"), len(any_server.log())  # the first of this module to load Base
+    graph.frames(graph.film(STAR, length=33, steps="1", cfg=1.0))
+    assert f"dtype: {cpu_dtype()}" in any_server.log()[seen:]
 
 
 def test_many_steps_with_guidance(server):
