@@ -76,9 +76,9 @@ def test_two_things_are_seen(server):
 
 
 def test_the_vae_is_in_what_is_fastest_here(any_server):
-    graph, seen = DemoGraph(any_server, "base"), len(any_server.log())  # the first of this module to load Base
+    graph, before = DemoGraph(any_server, "base"), len(any_server.log())  # the first of this module to load Base
     graph.frames(graph.film(STAR, length=33, steps="1", cfg=1.0))
-    assert f"dtype: {cpu_dtype()}" in any_server.log()[seen:]
+    assert f"dtype: {cpu_dtype()}" in any_server.log()[before:]
 
 
 def test_many_steps_with_guidance(server):

@@ -60,10 +60,10 @@ def kill_and_run_again(server, seed):
     prompt_id, saved = queue(server, seed=seed, autosave=True)
     while len(kills) < KILLS_OF_A_FILM:
         wanted = (kills or [0])[-1] + chance.randint(0, 2)
-        while not (done := is_done(server, prompt_id)) and len(on_disk(server) - before) < wanted:
+        while not is_done(server, prompt_id) and len(on_disk(server) - before) < wanted:
             time.sleep(0.05)
         time.sleep(chance.uniform(0.0, 0.5))
-        if done or is_done(server, prompt_id):
+        if is_done(server, prompt_id):
             break
         server.kill()
         finished, seen = len(on_disk(server) - before), len(server.log())
