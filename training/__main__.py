@@ -6,15 +6,12 @@ anew by itself: what is to differ wants another --runs, or what comes after it d
 """
 
 import argparse
-import math
 import os
 import shutil
 from pathlib import Path
 
 import torch
 import torch.multiprocessing as processes
-
-from helios_core.codecs import VideoCodec
 
 from . import data, distill, report, transformer, vae
 from .export import save_text, save_transformer, save_vae
@@ -24,14 +21,6 @@ from .text import TOKENS
 
 def log(text: str) -> None:
     print(text, flush=True)
-
-
-def encode(number: int, runs: Path, films: int, clips: int, workers: int, device: str) -> None:
-    torch.set_num_threads(1)
-    codec = VideoCodec(runs / "vae.safetensors", device, torch.bfloat16)
-    for name, count, chunks in (("films", films, data.CHUNKS), ("clips", clips, 1)):
-        shards = range(number, math.ceil(count * chunks / data.SHARD), workers)
-        data.make(codec, runs / name, shards, chunks, log=log)
 
 
 def main() -> None:
@@ -56,7 +45,7 @@ def main() -> None:
     if not codec.exists():
         save_vae(vae.train(args.runs / "vae.pt", device=args.device, log=log), codec)
     drawers = workers if args.device == "cpu" else min(workers, 8)  # each has the VAE on the device
-    processes.spawn(encode, (args.runs, args.films, args.clips, drawers, args.device), nprocs=drawers)
+    processes.spawn(data.make_all, (args.runs, args.films, args.clips, drawers, args.device), nprocs=drawers)
     films = Films(data.load(args.runs / "films", args.films), data.load(args.runs / "clips", args.clips))
     how = {"device": args.device, "compiled": not args.eager, "log": log}
     teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, **how)

@@ -1,6 +1,7 @@
 """Films of the demo's world as latents on disk with the scenes they show, encoded once: of four chunks, or of one."""
 
 import json
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -70,6 +71,15 @@ def make(codec: VideoCodec, folder: Path, shards: range, chunks: int = CHUNKS, l
             tensors, stories = make_shard(codec, chunks * 1_000_000 + number, chunks)
             write_whole(path, save(tensors, {"stories": json.dumps(stories)}))
             log(f"{folder.name} {done}/{len(shards)} shards, {time.time() - begun:.0f} s")
+
+
+def make_all(number: int, runs: Path, films: int, clips: int, workers: int, device: str) -> None:
+    """What process `number` of `workers` makes of so many films and clips."""
+    torch.set_num_threads(1)
+    codec = VideoCodec(runs / "vae.safetensors", device, torch.bfloat16)
+    for name, count, chunks in (("films", films, CHUNKS), ("clips", clips, 1)):
+        shards = range(number, math.ceil(count * chunks / SHARD), workers)
+        make(codec, runs / name, shards, chunks, log=lambda text: print(text, flush=True))
 
 
 def load(folder: Path, count: int) -> Encoded:

@@ -1,7 +1,10 @@
 """The training of the demo: its world, what is measured in it, the paths that are learned, going on after a stop."""
 
+import json
 import re
-from dataclasses import replace
+import runpy
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from PIL import Image
+from safetensors.torch import save
 
 from helios_core import (
     RECIPES,
@@ -22,6 +26,7 @@ from helios_core import (
     load_checkpoint,
     sample_chunks,
 )
+from helios_core.files import demo_folder, write_whole
 from helios_core.noise import block_noise
 from helios_core.schedule import renoise_weights, stage_ranges
 from students import student
@@ -134,6 +139,26 @@ def test_films_are_kept_and_counted(tmp_path, monkeypatch):
     assert stories[0]["scenes"] == random_story(np.random.default_rng(4_000_000))[0]
     with pytest.raises(ValueError, match="4 films, not 5"):
         data.load(tmp_path, 5)
+
+
+def test_the_command(tmp_path, monkeypatch):
+    """Processes of its own for the films, a demo of what is learned, here nothing, and the evaluation of that."""
+    runs, demo = tmp_path / "runs", tmp_path / "demo"
+    for name in ("films", "clips"):
+        (runs / name).mkdir(parents=True)
+    (runs / "vae.safetensors").symlink_to(demo_folder() / "vae.safetensors")
+    for name, chunks in (("films", 4), ("clips", 1)):
+        tensors, stories = encoded(3, chunks)
+        told = [{**story, "scenes": [asdict(scene) for scene in story["scenes"]]} for story in stories]
+        write_whole(runs / name / "00000.safetensors", save(tensors, {"stories": json.dumps(told)}))
+    evaluated = []
+    monkeypatch.setattr(report, "write", lambda folder, *_: evaluated.append(load_checkpoint(folder / "transformer")))
+    monkeypatch.setattr(transformer, "learn_words", lambda *_, **__: 1.0)
+    nothing = [f"--{what}={count}" for what, count in dict(films=3, clips=3, steps=0, rounds=0, guided=0).items()]
+    monkeypatch.setattr(sys, "argv", ["training", f"--runs={runs}", f"--demo={demo}", "--device=cpu", *nothing])
+    runpy.run_module("training", run_name="__main__", alter_sys=True)
+    assert [checkpoint.config.num_layers for checkpoint in evaluated] == [transformer.CONFIG.num_layers]
+    assert {path.name for path in demo.glob("*.safetensors")} == {"text_encoder.safetensors", "vae.safetensors"}
 
 
 def test_what_is_not_there_is_not_measured():
