@@ -1,5 +1,6 @@
 """Pictures of any size and videos of any length, as frames (T, H, W, 3) in 0..1."""
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from io import BytesIO
@@ -74,7 +75,8 @@ def _decode(source, start: float, duration: float) -> Iterator[av.VideoFrame]:
     if isinstance(source, BytesIO):
         source.seek(0)
     try:
-        with av.open(source if isinstance(source, BytesIO) else str(source)) as container:
+        # absolute: FFmpeg takes what is before a colon for a protocol
+        with av.open(source if isinstance(source, BytesIO) else os.path.abspath(source)) as container:
             if not container.streams.video:
                 raise ValueError(f"{_name(source)}: there is no video in it")
             stream = container.streams.video[0]

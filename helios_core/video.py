@@ -1,5 +1,6 @@
 """Frames to a file as they come, encoded beside whoever makes them."""
 
+import os
 import queue
 import threading
 from fractions import Fraction
@@ -106,7 +107,9 @@ class _Encoder:
         kind = "hybrid_fragmented" if is_file else "frag_keyframe+empty_moov+default_base_moof"
         options = {"movflags": f"{kind}+use_metadata_tags", "flush_packets": "1"}
         options["max_interleave_delta"] = "500000"  # microseconds that pictures wait for sound that may have ended
-        self.container = av.open(str(writer.path) if is_file else writer.path, "w", format="mp4", options=options)
+        # absolute: FFmpeg takes what is before a colon for a protocol
+        target = os.path.abspath(writer.path) if is_file else writer.path
+        self.container = av.open(target, "w", format="mp4", options=options)
         self.container.metadata.update(writer.metadata)
         self.video = self.container.add_stream("libx264", rate=writer.fps)
         self.video.width, self.video.height, self.video.pix_fmt = width, height, "yuv420p"

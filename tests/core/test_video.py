@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import av
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from helios_core import video
+from helios_core.frames import read_chunks
 from helios_core.video import VideoWriter
 
 
@@ -186,6 +188,14 @@ def test_what_fails_beside_is_raised(tmp_path, monkeypatch, when):
         for _ in range(10):
             writer.write(film(33))
     assert not [t for t in threading.enumerate() if t.name.startswith("encode")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no colons in names there")
+def test_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter(Path("12:40.mp4")) as writer:
+        writer.write(film(33))
+    assert [len(frames) for frames in read_chunks("12:40.mp4")] == [33]
 
 
 def test_no_folder(tmp_path):
