@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ WAN_FILES = {
     "text_encoders": "split_files/text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors",
     "vae": "split_files/vae/wan_2.1_vae.safetensors",
 }
+OF_A_MODEL = re.compile(r"transformer/\w[\w.-]*\.(json|safetensors)")  # a mirror may name any path, ".." too
 SPARE = 2**30  # bytes of the disk that are left free
 
 
@@ -43,7 +45,7 @@ def plan(model: str, models: Path) -> list[Item]:
     from huggingface_hub import HfApi
 
     folder = models / "diffusion_models" / MODELS[model].split("/")[1]
-    wanted = {MODELS[model]: lambda name: folder / name if name.startswith("transformer/") else None}
+    wanted = {MODELS[model]: lambda name: folder / name if OF_A_MODEL.fullmatch(name) else None}
     places = {name: models / place / Path(name).name for place, name in WAN_FILES.items()}
     wanted[WAN] = places.get
     items = []

@@ -306,7 +306,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
     """As much of the hub as a download asks for: a repository's files with sizes and checksums, and their content."""
 
     files = {
-        MID: {"transformer/a.safetensors": os.urandom(3_000_000), "transformer/config.json": b"{}", "README.md": b"no"},
+        MID: {"transformer/a.safetensors": os.urandom(3_000_000), "transformer/config.json": b"{}", "README.md": b"no"}
+        | {f"transformer/{name}": b"no" for name in ("../../../../custom_nodes/evil.json", "..\\evil.json", "run.py")},
         WAN: {TEXT: os.urandom(50_000), VAE: os.urandom(40_000), "split_files/vae/other.safetensors": b"no"},
     }
     lies, cut, served = set(), {}, []
@@ -377,12 +378,14 @@ def test_download(hub, tmp_path):
     """Only what is needed comes, each file where ComfyUI looks; a second run fetches nothing."""
     models = tmp_path / "ComfyUI" / "models"
     models.mkdir(parents=True)
-    for name in ("main.py", "custom_nodes"):
-        (models.parent / name).touch()
+    (models.parent / "main.py").touch()
+    (models.parent / "custom_nodes").mkdir()
     first = hub("mid", "--to", models)
     assert first.returncode == 0, first.stderr
     have = {p.relative_to(models).as_posix(): p.read_bytes() for p in models.rglob("*") if p.is_file()}
-    transformer = {f"diffusion_models/Helios-Mid/{n}": c for n, c in Hub.files[MID].items() if n != "README.md"}
+    assert not (tmp_path / "ComfyUI" / "custom_nodes" / "evil.json").exists()
+    wanted = ("transformer/a.safetensors", "transformer/config.json")
+    transformer = {f"diffusion_models/Helios-Mid/{name}": Hub.files[MID][name] for name in wanted}
     wan = {"text_encoders/" + Path(TEXT).name: Hub.files[WAN][TEXT], "vae/" + Path(VAE).name: Hub.files[WAN][VAE]}
     assert have == {**transformer, **wan}
     Hub.served.clear()
