@@ -24,10 +24,15 @@ def load_demo(variant: str):
         str(folder / "text_encoder.safetensors"), safe_load=True, return_metadata=True
     )
     tokens = int(metadata["tokens"])
-    clip, model = make_clip(tensors, tokens), load_model(str(folder), variant)
+    return load_demo_model(variant, tokens), make_clip(tensors, tokens), load_vae(folder / "vae.safetensors")
+
+
+def load_demo_model(variant: str, tokens: int, disable_dynamic: bool = False):
+    model = load_model(str(demo_folder()), variant, disable_dynamic=disable_dynamic)
     inner = model.model
     inner.text_tokens, inner.text_encoder, inner.recipes = tokens, "the CLIP of Helios Demo Loader", DEMO_RECIPES
-    return model, clip, load_vae(folder / "vae.safetensors")
+    model.cached_patcher_init = (load_demo_model, (variant, tokens))  # ComfyUI loads it again for other GPUs
+    return model
 
 
 def load_vae(path: Path) -> comfy.sd.VAE:

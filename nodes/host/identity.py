@@ -66,7 +66,7 @@ def name_of_model(patcher) -> str:
     attention = comfy.ldm.modules.attention.optimized_attention
     dtypes = model.get_dtype(), model.get_dtype_inference(), model.model_config.optimizations
     runs_on = str(torch.__version__), device, card, attention.__module__, attention.__qualname__, numerics
-    what = model.source, asdict(model.diffusion_model.config), model.variant
+    what = model.source, asdict(model.diffusion_model.config), model.variant, model.text_tokens
     return name_of((what, dtypes, patches, runs_on), own)
 
 

@@ -169,6 +169,15 @@ def test_a_longer_film_begins_with_the_shorter_one(server):
     assert seen(long[66:]).still == ("navy", "red", "star")
 
 
+def test_the_model_stays_the_demo_when_it_is_loaded_again(any_server):
+    """With the steps and the short prompts that it was trained for."""
+    graph = DemoGraph(any_server)
+    again = graph.add("TestLoadAgain", model=[graph.demo, 0])
+    film = dict(positive=graph.prompt(STAR), size=SIZE, length=33)
+    first, second = graph.frames(graph.sample([graph.demo, 0], **film), graph.sample(again, **film))
+    assert np.array_equal(first, second)
+
+
 def test_another_text_encoder_is_refused(any_server):
     """In a sentence that says which one fits."""
     graph = DemoGraph(any_server)

@@ -268,6 +268,20 @@ class PatchModel(_Node):
         return (model,)
 
 
+class LoadAgain(_Node):
+    """The model loaded a second time, as ComfyUI does for another GPU or where weights may not stream."""
+
+    RETURN_TYPES = ("MODEL",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",)}}
+
+    def run(self, model):
+        load, settings = model.cached_patcher_init
+        return (load(*settings, disable_dynamic=True),)
+
+
 class Calls(_Node):
     """How often a patch was called; comes after `samples`."""
 
@@ -309,6 +323,7 @@ NODES = (
     Steps,
     TinyCLIPLoader,
     PatchModel,
+    LoadAgain,
     Calls,
     CompiledFrames,
 )
