@@ -20,13 +20,15 @@ SPARE = 2**30  # bytes of the disk that are left free
 
 @dataclass(frozen=True)
 class Item:
-    """A file of a repository and where it belongs; `digest` is the hub's SHA-256, of small files git's own SHA-1."""
+    """A file of a repository at a commit (`revision`) and where it belongs; `digest` is the hub's SHA-256, of small
+    files git's own SHA-1."""
 
     repo: str
     name: str
     target: Path
     size: int
     digest: str
+    revision: str
 
     @property
     def part(self) -> Path:
@@ -51,17 +53,29 @@ def plan(model: str, models: Path) -> list[Item]:
     items = []
     for repo, place in wanted.items():
         with reached():
-            files = HfApi().model_info(repo, files_metadata=True).siblings
-        for file in files:
+            info = HfApi().model_info(repo, files_metadata=True)
+        for file in info.siblings:
             target = place(file.rfilename)
             if target is not None:
                 digest = file.lfs.sha256 if file.lfs else file.blob_id
-                items.append(Item(repo, file.rfilename, target, file.size, digest))
+                items.append(Item(repo, file.rfilename, target, file.size, digest, info.sha))
     return items
 
 
 def download(items: list[Item], models: Path, log=print) -> None:
-    """Fetch what is not here yet. Raises OSError where the disk is too small or a file did not come as it should."""
+    """Fetch what is not here yet. Raises OSError where the disk is too small, a file did not come as it should, or
+    somebody else is at it."""
+    from filelock import FileLock, Timeout
+
+    models.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(models / ".helios-download.lock", timeout=0):
+            _download(items, models, log)
+    except Timeout as error:
+        raise OSError(f"{models}: another download is under way") from error
+
+
+def _download(items: list[Item], models: Path, log) -> None:
     log(f"{len(items)} files, {sum(item.size for item in items) / 1e9:.1f} GB, into {models}")
     if any(item.target.exists() for item in items):
         log("checking what is there")
@@ -73,7 +87,7 @@ def download(items: list[Item], models: Path, log=print) -> None:
         disk, need = folder.stat().st_dev, item.size - begun  # a model folder may be a link to another disk
         needs[disk] = (folder, needs.get(disk, (folder, 0))[1] + need)
     for folder, need in needs.values():
-        if need + SPARE > (free := shutil.disk_usage(folder).free):
+        if need + min(need, SPARE) > (free := shutil.disk_usage(folder).free):
             raise OSError(f"{folder}: {need / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
     for item in missing:
         log(f"{item.target.relative_to(models)}: {item.size / 1e9:.2f} GB")
@@ -82,7 +96,8 @@ def download(items: list[Item], models: Path, log=print) -> None:
             item.part.unlink()
             raise OSError(f"{item.name}: not what the hub says it is (its hash); run the command again")
         if item.target.exists():
-            os.replace(item.target, old := item.target.with_name(f"{item.target.name}.old"))
+            names = (item.target.with_name(f"{item.target.name}.old{n}") for n in ("", *range(2, 1000)))
+            os.replace(item.target, old := next(name for name in names if not name.exists()))
             log(f"  another file of that name is now {old.name}")
         os.replace(item.part, item.target)
     log("all there" if missing else "all was there already")
@@ -100,7 +115,7 @@ def fetch(item: Item) -> None:
         if begin > item.size:
             file.truncate(begin := 0)
         if begin < item.size:
-            url, headers = hf_hub_url(item.repo, item.name), build_hf_headers()
+            url, headers = hf_hub_url(item.repo, item.name, revision=item.revision), build_hf_headers()
             with reached():
                 http_get(url, file, resume_size=begin, headers=headers, expected_size=item.size)
 

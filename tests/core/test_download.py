@@ -1,0 +1,180 @@
+"""Downloads, from a small hub."""
+
+import hashlib
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from helios_core.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+TEXT = "split_files/text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors"
+VAE = "split_files/vae/wan_2.1_vae.safetensors"
+WAN = "Comfy-Org/Wan_2.1_ComfyUI_repackaged"
+MID = "BestWishYsh/Helios-Mid"
+COMMIT = "5" * 40
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of the hub as a download asks for: a repository's files with sizes and checksums, and their content."""
+
+    files = {
+        MID: {"transformer/a.safetensors": os.urandom(3_000_000), "transformer/config.json": b"{}", "README.md": b"no"}
+        | {f"transformer/{name}": b"no" for name in ("../../../../custom_nodes/evil.json", "..\\evil.json", "run.py")},
+        WAN: {TEXT: os.urandom(50_000), VAE: os.urandom(40_000), "split_files/vae/other.safetensors": b"no"},
+    }
+    lies, cut, served = set(), {}, []
+
+    def do_HEAD(self):
+        self.do_GET(body=False)
+
+    def do_GET(self, body=True):
+        path = self.path.split("?")[0].strip("/")
+        if path.startswith("api/models/"):
+            repo = "/".join(path.split("/")[2:4])
+            siblings = [self.describe(repo, name) for name in self.files[repo]]
+            return self.answer(json.dumps({"id": repo, "sha": COMMIT, "siblings": siblings}).encode(), body)
+        if "/resolve/" not in path:
+            return self.answer(b"{}", body, 404)
+        repo, name = path.split(f"/resolve/{COMMIT}/")  # not what is newest by then
+        content = self.files[repo][name]
+        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        if name in self.lies:
+            content = b"x" + content[1:]
+        begin = int(m[1]) if (m := re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))) else 0
+        if body:
+            self.served.append((name, begin))
+        headers["Accept-Ranges"] = "bytes"
+        if begin:
+            headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+        self.answer(
+            content[begin:], body, 206 if begin else 200, headers, cut=self.cut.pop(name, None) if body else None
+        )
+
+    def describe(self, repo, name):
+        content = self.files[repo][name]
+        lfs = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+        blob = {"blobId": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}
+        return {"rfilename": name, "size": len(content), **({"lfs": lfs} if name.endswith(".safetensors") else blob)}
+
+    def answer(self, content, body, status=200, headers={}, cut=None):
+        self.send_response(status)
+        for key, value in {**headers, "Content-Length": len(content)}.items():
+            self.send_header(key, str(value))
+        self.end_headers()
+        if body:
+            self.wfile.write(content[:cut])
+        self.close_connection = cut is not None
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Hub.lies, Hub.cut, Hub.served = set(), {}, []
+
+    def run(*arguments):
+        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_DISABLE_XET": "1"}
+        settings |= {"HF_HUB_ETAG_TIMEOUT": "60", "HF_HUB_DOWNLOAD_TIMEOUT": "60"}  # of a busy machine
+        settings |= {"HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "helios_core", "download", *map(str, arguments)]
+        return subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, cwd=tmp_path)
+
+    yield run
+    server.shutdown()
+
+
+def test_download(hub, tmp_path):
+    """Only what is needed comes, each file where ComfyUI looks; a second run fetches nothing."""
+    models = tmp_path / "ComfyUI" / "models"
+    models.mkdir(parents=True)
+    (models.parent / "main.py").touch()
+    (models.parent / "custom_nodes").mkdir()
+    first = hub("mid", "--to", models)
+    assert first.returncode == 0, first.stderr
+    have = {p.relative_to(models).as_posix(): p.read_bytes() for p in models.rglob("[!.]*") if p.is_file()}
+    assert not (tmp_path / "ComfyUI" / "custom_nodes" / "evil.json").exists()
+    wanted = ("transformer/a.safetensors", "transformer/config.json")
+    transformer = {f"diffusion_models/Helios-Mid/{name}": Hub.files[MID][name] for name in wanted}
+    wan = {"text_encoders/" + Path(TEXT).name: Hub.files[WAN][TEXT], "vae/" + Path(VAE).name: Hub.files[WAN][VAE]}
+    assert have == {**transformer, **wan}
+    Hub.served.clear()
+    again = hub("mid", "--to", models)
+    assert again.returncode == 0 and "all was there already" in again.stdout and Hub.served == []
+    damaged, config = models / "vae" / Path(VAE).name, models / "diffusion_models/Helios-Mid/transformer/config.json"
+    damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
+    config.write_bytes(b"[]")
+    assert hub("mid", "--to", models).returncode == 0 and damaged.read_bytes() == Hub.files[WAN][VAE]
+    assert sorted(name for name, _ in Hub.served) == [VAE, "transformer/config.json"]
+    assert config.read_bytes() == b"{}" and config.with_name("config.json.old").read_bytes() == b"[]"
+    config.write_bytes(b"[1]")
+    assert hub("mid", "--to", models).returncode == 0 and config.read_bytes() == b"{}"
+    assert [config.with_name(f"config.json.old{n}").read_bytes() for n in ("", "2")] == [b"[]", b"[1]"]
+
+
+def test_one_download_at_a_time(hub, tmp_path):
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".helios-download.lock"):
+        second = hub("mid", "--to", tmp_path)
+    assert second.returncode == 1 and "another download is under way" in second.stderr and not Hub.served
+
+
+def test_the_hub_cannot_be_reached(tmp_path):
+    settings = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "helios_core", "download", "mid", "--to", tmp_path]
+    result = subprocess.run(command, env=settings, capture_output=True, text=True)
+    assert result.returncode == 1 and result.stderr.startswith("helios: the Hugging Face hub: ")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_broken_download_goes_on(hub, tmp_path):
+    """What an earlier run left is not fetched again; what is no beginning of the file is found out by its checksum."""
+    name, content = "transformer/a.safetensors", Hub.files[MID]["transformer/a.safetensors"]
+    target = tmp_path / "models/diffusion_models/Helios-Mid/transformer/a.safetensors"
+    target.parent.mkdir(parents=True)
+    part = target.with_name("a.safetensors.part")
+    part.write_bytes(content[:1_000_000])
+    Hub.cut[name] = 500_000
+    result = hub("mid", "--to", tmp_path / "models")
+    assert result.returncode == 0, result.stderr
+    assert target.read_bytes() == content and not part.exists()
+    assert all(begin >= 1_000_000 for served, begin in Hub.served if served == name)
+    target.unlink()
+    part.write_bytes(b"x" * 1_000_000)
+    assert hub("mid", "--to", tmp_path / "models").returncode == 1 and not target.exists()
+    assert hub("mid", "--to", tmp_path / "models").returncode == 0 and target.read_bytes() == content
+
+
+def test_a_wrong_file_is_not_kept(hub, tmp_path):
+    Hub.lies = {VAE}
+    result = hub("mid", "--to", tmp_path / "models")
+    assert result.returncode == 1 and "not what the hub says it is (its hash)" in result.stderr
+    assert not (tmp_path / "models" / "vae" / Path(VAE).name).exists()
+    Hub.lies = set()
+    assert hub("mid", "--to", tmp_path / "models").returncode == 0
+
+
+def test_no_room_on_the_disk(tmp_path, monkeypatch):
+    from helios_core import download
+
+    items = [download.Item("r", "n", tmp_path / "models" / "n", size=10**16, digest="0" * 64, revision="main")]
+    with pytest.raises(OSError, match=r"10000000\.0 GB are needed and [\d.]+ GB are free"):
+        download.download(items, tmp_path / "models")
+
+
+def test_no_comfyui_found(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("helios_core.download.find_models_folder", lambda: None)
+    assert main(["download", "mid"]) == 1
+    assert "--to says which models/ folder to fill" in capsys.readouterr().err
