@@ -37,7 +37,7 @@ from .world import GROUNDS, HEIGHT, WIDTH, Scene, Thing, caption, make_film, ran
 WATCHED = slice(0, CHUNK_FRAMES, 4)  # frames of a chunk that are looked at
 LOST = 100.0  # pixels off, where a thing is not seen at all
 NEAR = 8.0  # pixels; a small thing is 25 wide or more
-ANOTHER = 500  # to the seed of a film: another of the same scene
+MANY = 500  # films, more than are asked of any question
 Script = list[tuple[int, int, Scene]]  # (start, blend, scene), as a schedule's segments
 
 
@@ -189,47 +189,45 @@ def blends(demo: Demo, count: int, seed: int) -> dict[str, float]:
 def pictures(demo: Demo, count: int, seed: int) -> dict[str, float]:
     """Films that begin with a picture: PSNR of frame 0 in dB, where the thing in it is (`offsets`; the prompt does not
     say), and whether chunk 5 still has its colours."""
-    rng, psnr, errors, guesses, kept = np.random.default_rng(seed), [], [], [], []
+    rng, psnr, made, wanted, kept = np.random.default_rng(seed), [], [], [], []
     for number in seeds_of_films(seed, count):
         scene = random_scene(rng, held_out=True)
-        picture, other = (film_anywhere(scene, 1, n)[:1] for n in (number, number + ANOTHER))
+        picture = film_anywhere(scene, 1, number)[:1]
         memory = HistoryMemory.from_image(*demo.codec.encode_image(torch.from_numpy(picture)), seed=number)
         film = demo.film([(0, 0, scene)], 6, seed=number, memory=memory)
         error = float(np.square(film[0][0] - picture[0]).mean())
         psnr.append(-10 * np.log10(max(error, 1e-10)))
         colour = scene.things[0].colour
-        errors.append(apart(look(film[0][:1]), look(picture), colour))
-        guesses.append(apart(look(other), look(picture), colour))
+        made.append(follow(look(film[0][:1]), colour))
+        wanted.append(follow(look(picture), colour))
         score = Score()
         score.add(film[5], scene)
         kept.append(score.ground[0] and all(score.colour))
     return {
         "PSNR, dB": float(np.mean(psnr)),
-        **offsets(errors, guesses),
+        **offsets(made, wanted),
         "ground and colour of chunk 5": float(np.mean(kept)),
     }
 
 
 def videos(demo: Demo, count: int, seed: int) -> dict[str, float]:
     """Films that go on from a video: whether it still moves as it did, and where it is in each frame (`offsets`)."""
-    rng, moves, errors, guesses = np.random.default_rng(seed), [], [], []
-    for number in seeds_of_films(seed, ANOTHER):
-        if len(errors) == count:
+    rng, moves, made, wanted = np.random.default_rng(seed), [], [], []
+    for number in seeds_of_films(seed, MANY):
+        if len(made) == count:
             break
         scene = moving_scene(rng)
         thing = scene.things[0]
         film = film_anywhere(scene, 2, number)
-        given, wanted = torch.from_numpy(film[:CHUNK_FRAMES]), look(film[CHUNK_FRAMES:][WATCHED])
-        if not is_motion(follow(wanted, thing.colour), thing.motion):  # it is at the edge
+        given, after = torch.from_numpy(film[:CHUNK_FRAMES]), follow(look(film[CHUNK_FRAMES:][WATCHED]), thing.colour)
+        if not is_motion(after, thing.motion):  # it is at the edge
             continue
         memory = HistoryMemory.from_video(demo.codec.encode(given[:1]), demo.codec.encode(given), seed=number)
-        (made,) = demo.film([(0, 0, scene)], 1, number, memory, seen=1)
-        looks = look(made[WATCHED])
-        moves.append(is_motion(follow(looks, thing.colour), thing.motion))
-        errors.append(apart(looks, wanted, thing.colour))
-        other = film_anywhere(scene, 2, number + ANOTHER)[CHUNK_FRAMES:]
-        guesses.append(apart(look(other[WATCHED]), wanted, thing.colour))
-    return {"goes on": float(np.mean(moves)), **offsets(errors, guesses)}
+        (chunk,) = demo.film([(0, 0, scene)], 1, number, memory, seen=1)
+        made.append(follow(look(chunk[WATCHED]), thing.colour))
+        wanted.append(after)
+        moves.append(is_motion(made[-1], thing.motion))
+    return {"goes on": float(np.mean(moves)), **offsets(made, wanted)}
 
 
 def film_anywhere(scene: Scene, chunks: int, seed: int) -> np.ndarray:
@@ -237,15 +235,19 @@ def film_anywhere(scene: Scene, chunks: int, seed: int) -> np.ndarray:
     return make_film([scene] * chunks, [1.0] * chunks, np.random.default_rng(seed), anywhere=True)
 
 
-def offsets(errors: list[np.ndarray], guesses: list[np.ndarray]) -> dict[str, float]:
-    """Of pixels between where things are and where they would be, and of what another drawn film of the same scene is
-    off, which is what knowing all but the place is worth: films whose thing is near at first, medians of both."""
+def offsets(made: list[np.ndarray], wanted: list[np.ndarray]) -> dict[str, float]:
+    """Of where things are and where they would be, (T, 2) for each film: in how many films they are near at first, the
+    usual distance in pixels, and as a guess what it would be from one place, the middle of all wanted ones."""
 
-    def typical(films: list[np.ndarray]) -> float:
-        return float(np.median([np.median(np.nan_to_num(film, nan=LOST)) for film in films]))
+    def distances(places: list[np.ndarray]) -> list[np.ndarray]:
+        return [np.nan_to_num(np.hypot(*(at - to).T), nan=LOST) for at, to in zip(places, wanted)]
 
-    near = float(np.mean([film[0] < NEAR for film in errors]))
-    return {"begins there": near, "pixels off": typical(errors), "a guess": typical(guesses)}
+    def typical(places: list[np.ndarray]) -> float:
+        return float(np.median([np.median(film) for film in distances(places)]))
+
+    near = float(np.mean([film[0] < NEAR for film in distances(made)]))
+    middle = np.nanmedian(np.concatenate(wanted), axis=0)
+    return {"begins there": near, "pixels off": typical(made), "a guess": typical([middle[None]] * len(wanted))}
 
 
 def moving_scene(rng) -> Scene:

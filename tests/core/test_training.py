@@ -189,11 +189,18 @@ def test_a_thing_that_comes_from_elsewhere_is_seen():
 
     class Elsewhere(Drawn):
         def chunks(self, script, chunks, seed, memory=None, seen=0):
-            yield from super().chunks(script, chunks, seed + evaluate.ANOTHER, memory, seen)
+            yield from super().chunks(script, chunks, seed + 500, memory, seen)
 
     found = evaluate.videos(Elsewhere(None, None, Whole(), None), 8, seed=1)
     assert 0 < found["goes on"] < 1 and found["begins there"] < 0.3
-    assert found["pixels off"] == found["a guess"] > 20
+    assert found["pixels off"] > found["a guess"] > 20
+
+
+def test_a_guess_is_the_middle_of_all_places():
+    """A film that is not seen at all is as far off as can be."""
+    wanted = [np.array([[0.0, 0.0]]), np.array([[30.0, 40.0]]), np.array([[90.0, 120.0]])]
+    found = evaluate.offsets([wanted[0] + 3, wanted[1], np.full((1, 2), np.nan)], wanted)
+    assert found == {"begins there": pytest.approx(2 / 3), "pixels off": pytest.approx(18**0.5), "a guess": 50.0}
 
 
 def test_a_blend_is_drawn_between():
