@@ -77,7 +77,7 @@ def load_checkpoint(path: str | Path, read=read_safetensors) -> Checkpoint:
         raise FileNotFoundError(f"{path}: there is no such file or folder")
     pipeline = path / "transformer"
     files = _weight_files(pipeline if pipeline.is_dir() else path)
-    tensors, metadata = _read(files, read)
+    tensors, metadata = read_tensors(files, read)
     tensors = rename_keys(tensors)
     config = infer_config(tensors, _settings(path, files[0].parent, metadata), path.name)
     check_keys(tensors, config, path.name)
@@ -244,7 +244,8 @@ def _shards(index: Path) -> list[Path]:
     return files
 
 
-def _read(files: list[Path], read) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(files: list[Path], read=read_safetensors) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of some files and all their metadata. Raises ValueError with the name of a damaged one."""
     tensors, metadata = {}, {}
     for file in files:
         try:

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .checkpoint import load_checkpoint, read_safetensors
+from .checkpoint import load_checkpoint, read_tensors
 from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HISTORY_LATENTS, SPATIAL_FACTOR
 from .denoise import ModelDenoiser
 from .files import INSTALL, demo_folder
@@ -410,8 +410,10 @@ def estimate(args) -> None:
 
 def numbers_in(path: Path) -> int:
     """How many weights are in a file, or in a folder's files."""
-    files = [path] if path.is_file() else path.glob("*.safetensors")
-    return sum(tensor.numel() for file in files for tensor in read_safetensors(file)[0].values())
+    from .codecs import weight_files
+
+    tensors, _ = read_tensors(weight_files(path))
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def beside(folder: Path, what: str) -> Path:

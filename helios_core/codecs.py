@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .checkpoint import read_safetensors
+from .checkpoint import read_tensors
 from .config import CHUNK_FRAMES, CHUNK_LATENTS, TEXT_TOKENS
 
 
@@ -16,13 +16,8 @@ class TextEncoder:
     """Prompts to embeddings (1, 512, width), zero behind the last token; the demo's are shorter."""
 
     def __init__(self, path: str | Path, device="cpu", dtype=torch.float32):
-        path = Path(path)
-        if path.is_dir():
-            self.encoder, self._tokenize = _text_folder(path, dtype)
-            self.tokens = TEXT_TOKENS
-        else:
-            self.encoder, self._tokenize, self.tokens = _text_file(path, dtype)
-        self.encoder = self.encoder.to(device).eval().requires_grad_(False)
+        encoder, self._tokenize, self.tokens = _text_encoder(Path(path), dtype)
+        self.encoder = encoder.to(device).eval().requires_grad_(False)
         self.device = device
 
     @torch.inference_mode()
@@ -47,14 +42,10 @@ class VideoCodec:
     """
 
     def __init__(self, path: str | Path, device="cpu", dtype: torch.dtype | None = None):
-        from diffusers import AutoencoderKLWan
-
         on_cpu = torch.device(device).type == "cpu"
         dtype = dtype or (cpu_dtype() if on_cpu else torch.float32)
-        path = Path(path)
-        self.vae = AutoencoderKLWan.from_pretrained(path) if path.is_dir() else _vae_file(path)
         # torch's own to(): diffusers' warns of a cast that is meant.
-        self.vae = torch.nn.Module.to(self.vae, device=device, dtype=dtype).eval().requires_grad_(False)
+        self.vae = torch.nn.Module.to(_vae(Path(path)), device=device, dtype=dtype).eval().requires_grad_(False)
         if on_cpu:
             for module in self.vae.modules():
                 if isinstance(module, torch.nn.Conv3d):
@@ -85,39 +76,57 @@ class VideoCodec:
         return self.encode(picture), self.encode(clip)[:, :, -1:]
 
 
-def _text_folder(path: Path, dtype):
-    """A diffusers pipeline's folders text_encoder/ and tokenizer/."""
-    from transformers import AutoTokenizer, UMT5EncoderModel
+def weight_files(path: Path) -> list[Path]:
+    """Of a text encoder or a VAE: the file itself, or what is in a folder of a diffusers pipeline."""
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    if not files:
+        raise FileNotFoundError(f"{path}: there is no .safetensors file in it")
+    return files
 
-    tokenizer = AutoTokenizer.from_pretrained(path.parent / "tokenizer")
-    encoder = UMT5EncoderModel.from_pretrained(path, dtype=dtype)
-    return encoder, lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
 
-
-def _text_file(path: Path, dtype):
-    """A single file with the tokenizer in it, as ComfyUI's and the demo's; all sizes are read from the weights."""
-    import sentencepiece
+def _text_encoder(path: Path, dtype):
+    """The encoder, its tokenizer, how many tokens it takes. All sizes are read from the weights."""
     from transformers import UMT5Config, UMT5EncoderModel
 
-    tensors, metadata = read_safetensors(path)
-    pieces = tensors.pop("spiece_model", None)
-    if pieces is None or "shared.weight" not in tensors:
-        raise ValueError(f"{path.name}: not a UMT5 text encoder with its tokenizer (spiece_model) in it")
+    tensors, metadata = read_tensors(weight_files(path))
+    tokenize = (_folders_tokenizer if path.is_dir() else _files_tokenizer)(path, tensors)
     for key in [key for key in tensors if key.endswith(".scale_weight")]:  # fp8 as ComfyUI packs it
         weight = key.removesuffix("scale_weight") + "weight"
         tensors[weight] = (tensors[weight].float() * tensors.pop(key).float()).to(dtype)
     for key in [key for key in tensors if key == "scaled_fp8" or key.endswith(".scale_input")]:
         del tensors[key]  # for products in fp8, which are not done here
+    try:
+        sizes = umt5_sizes(tensors)
+    except KeyError as error:
+        raise ValueError(f"{path.name}: not a UMT5 text encoder: {error} is missing") from error
     with torch.device("meta"):
-        encoder = UMT5EncoderModel(UMT5Config(**umt5_sizes(tensors)))
+        encoder = UMT5EncoderModel(UMT5Config(**sizes))
     for key in tensors:  # one by one: a second copy of all would be 11 GB
         tensors[key] = tensors[key].to(dtype)
     tensors["encoder.embed_tokens.weight"] = tensors["shared.weight"]
-    missing, unknown = encoder.load_state_dict(tensors, strict=False, assign=True)
-    if missing or unknown:
-        raise ValueError(f"{path.name}: tensors are missing or not known here, {[*missing, *unknown][0]} for one")
-    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=pieces.numpy().tobytes())
-    return encoder, tokenizer.encode, int((metadata or {}).get("tokens", TEXT_TOKENS))
+    _fill(encoder, tensors, path)
+    return encoder, tokenize, int(metadata.get("tokens", TEXT_TOKENS))
+
+
+def _folders_tokenizer(path: Path, tensors):
+    """The folder tokenizer/ beside text_encoder/."""
+    from transformers import AutoTokenizer
+
+    folder = path.absolute().parent / "tokenizer"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: a text encoder's folder needs its tokenizer's beside it")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _files_tokenizer(path: Path, tensors):
+    """In the file itself, as in ComfyUI's and the demo's."""
+    import sentencepiece
+
+    pieces = tensors.pop("spiece_model", None)
+    if pieces is None:
+        raise ValueError(f"{path.name}: not a UMT5 text encoder with its tokenizer (spiece_model) in it")
+    return sentencepiece.SentencePieceProcessor(model_proto=pieces.numpy().tobytes()).encode
 
 
 def umt5_sizes(tensors: dict[str, Tensor]) -> dict[str, int]:
@@ -134,17 +143,27 @@ def umt5_sizes(tensors: dict[str, Tensor]) -> dict[str, int]:
     }
 
 
-def _vae_file(path: Path):
-    """A single file in Wan's own keys or diffusers'; the width is read from the weights."""
+def _vae(path: Path):
+    """From Wan's own keys or diffusers'; the width is read from the weights."""
     from diffusers import AutoencoderKLWan
     from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 
-    tensors, _ = read_safetensors(path)
-    if "decoder.head.0.gamma" in tensors:
-        tensors = convert_wan_vae_to_diffusers(tensors)
-    if "decoder.norm_out.gamma" not in tensors or tensors["decoder.conv_in.weight"].shape[1] != 16:  # Wan 2.2's: 48
-        raise ValueError(f"{path.name}: not a Wan 2.1 VAE")
+    tensors, _ = read_tensors(weight_files(path))
+    try:
+        if "decoder.head.0.gamma" in tensors:
+            tensors = convert_wan_vae_to_diffusers(tensors)
+        width, channels = tensors["decoder.norm_out.gamma"].shape[0], tensors["decoder.conv_in.weight"].shape[1]
+    except KeyError as error:
+        raise ValueError(f"{path.name}: not a Wan 2.1 VAE: {error} is missing") from error
+    if channels != 16:
+        raise ValueError(f"{path.name}: not a Wan 2.1 VAE: its latents have {channels} channels, not 16")
     with torch.device("meta"):
-        vae = AutoencoderKLWan(base_dim=tensors["decoder.norm_out.gamma"].shape[0])
-    vae.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, assign=True)
+        vae = AutoencoderKLWan(base_dim=width)
+    _fill(vae, {key: tensor.float() for key, tensor in tensors.items()}, path)
     return vae
+
+
+def _fill(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    missing, unknown = module.load_state_dict(tensors, strict=False, assign=True)
+    if missing or unknown:
+        raise ValueError(f"{path.name}: tensors are missing or not known here, {[*missing, *unknown][0]} for one")

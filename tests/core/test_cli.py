@@ -1,15 +1,10 @@
 """The command line, with a small random model in the layouts of the real files; and downloads, from a small hub."""
 
 import hashlib
-import http.server
-import json
-import os
 import re
 import subprocess
 import sys
-import threading
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import av
@@ -18,26 +13,9 @@ import torch
 
 from helios_core import HistoryMemory
 from helios_core.cli import is_demo, main
-from helios_core.codecs import TextEncoder, VideoCodec
 from helios_core.files import demo_folder
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A folder as the demo's: transformer/, text_encoder.safetensors, vae.safetensors."""
-    from students import student
-    from training.export import save_text, save_transformer, save_vae
-    from training.text import TOKENS
-    from training.vae import make_vae
-
-    folder = tmp_path_factory.mktemp("models") / "Helios-Distilled-tiny"
-    new = student()
-    save_transformer(new.transformer, folder / "transformer")
-    save_text(new.text, new.tokenizer.serialized_model_proto(), TOKENS, folder / "text_encoder.safetensors")
-    save_vae(make_vae(4), folder / "vae.safetensors")
-    return folder
 
 
 def run(*arguments, status=0):
@@ -244,205 +222,3 @@ def test_a_model_that_does_not_tell_its_variant(model, tmp_path, capsys):
     (tmp_path / "some").symlink_to(model)
     run("generate", "x", "--model", tmp_path / "some", status=1)
     assert "Base, Mid or Distilled?" in capsys.readouterr().err
-
-
-def test_codecs(model):
-    """Texts end in zeros; a window of frames has latents in model space, and comes back in its size."""
-    text = TextEncoder(model / "text_encoder.safetensors")
-    short, long = text("A red star."), text("A red star moves left. " * 40)
-    assert short.shape == (1, 64, 64) and short[0, :4].abs().amin(0).max() > 0 and not short[0, 10:].any()
-    assert long.shape[1] > 64
-    codec, frames = VideoCodec(model / "vae.safetensors", dtype=torch.float32), torch.rand(33, 64, 96, 3)
-    latents = codec.encode(frames)
-    assert latents.shape == (1, 16, 9, 8, 12) and codec.decode(latents).shape == frames.shape
-    first, last = codec.encode_image(frames[:1])
-    assert torch.allclose(first, latents[:, :, :1], atol=1e-4) and last.shape == first.shape
-
-
-def test_a_text_encoder_in_scaled_fp8(model, tmp_path):
-    """As ComfyUI packs the real one: each matrix has a scale of its own."""
-    from safetensors.torch import load_file, save_file
-
-    path, tensors = tmp_path / "t.safetensors", load_file(model / "text_encoder.safetensors")
-    for key in [key for key in tensors if ".layer.1.DenseReluDense" in key]:
-        scale = tensors[key].float().abs().max() / 448
-        tensors[key] = (tensors[key].float() / scale).to(torch.float8_e4m3fn)
-        tensors[key.removesuffix("weight") + "scale_weight"] = scale
-    save_file(tensors | {"scaled_fp8": torch.zeros(0, dtype=torch.float8_e4m3fn)}, path, {"tokens": "64"})
-    small, whole = (TextEncoder(p)("A red star.") for p in (path, model / "text_encoder.safetensors"))
-    assert 0 < (small - whole).norm() / whole.norm() < 0.1
-
-
-def test_exported_latents_are_wans():
-    """Moving the latents to Wan's mean and std changes neither what is encoded, in model space, nor what is decoded."""
-    from training.export import as_wan_latents
-    from training.vae import make_vae
-
-    torch.manual_seed(0)
-    vae, video = make_vae(4), torch.rand(1, 3, 5, 32, 32) * 2 - 1
-    mean, std = torch.randn(16), torch.rand(16) + 0.5
-    with torch.inference_mode():
-        latents = vae.encode(video).latent_dist.mean
-        out = vae.decode(latents).sample
-        as_wan_latents(vae, mean, std)
-        moved = vae.encode(video).latent_dist.mean
-        again = vae.decode(moved).sample
-    row = partial(torch.reshape, shape=(1, 16, 1, 1, 1))
-    wan_mean, wan_std = (torch.tensor(v) for v in (vae.config.latents_mean, vae.config.latents_std))
-    want = (latents - row(mean)) / row(std)
-    assert torch.allclose((moved - row(wan_mean)) / row(wan_std), want, atol=1e-4)
-    assert torch.allclose(again, out, atol=1e-4)
-
-
-# --- downloads ---
-
-TEXT = "split_files/text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors"
-VAE = "split_files/vae/wan_2.1_vae.safetensors"
-WAN = "Comfy-Org/Wan_2.1_ComfyUI_repackaged"
-MID = "BestWishYsh/Helios-Mid"
-
-
-class Hub(http.server.BaseHTTPRequestHandler):
-    """As much of the hub as a download asks for: a repository's files with sizes and checksums, and their content."""
-
-    files = {
-        MID: {"transformer/a.safetensors": os.urandom(3_000_000), "transformer/config.json": b"{}", "README.md": b"no"}
-        | {f"transformer/{name}": b"no" for name in ("../../../../custom_nodes/evil.json", "..\\evil.json", "run.py")},
-        WAN: {TEXT: os.urandom(50_000), VAE: os.urandom(40_000), "split_files/vae/other.safetensors": b"no"},
-    }
-    lies, cut, served = set(), {}, []
-
-    def do_HEAD(self):
-        self.do_GET(body=False)
-
-    def do_GET(self, body=True):
-        path = self.path.split("?")[0].strip("/")
-        if path.startswith("api/models/"):
-            repo = "/".join(path.split("/")[2:4])
-            siblings = [self.describe(repo, name) for name in self.files[repo]]
-            return self.answer(json.dumps({"id": repo, "sha": "0" * 40, "siblings": siblings}).encode(), body)
-        if "/resolve/" not in path:
-            return self.answer(b"{}", body, 404)
-        repo, name = re.split(r"/resolve/[^/]+/", path)
-        content = self.files[repo][name]
-        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": "0" * 40}
-        if name in self.lies:
-            content = b"x" + content[1:]
-        begin = int(m[1]) if (m := re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))) else 0
-        if body:
-            self.served.append((name, begin))
-        headers["Accept-Ranges"] = "bytes"
-        if begin:
-            headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-        self.answer(
-            content[begin:], body, 206 if begin else 200, headers, cut=self.cut.pop(name, None) if body else None
-        )
-
-    def describe(self, repo, name):
-        content = self.files[repo][name]
-        lfs = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
-        blob = {"blobId": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}
-        return {"rfilename": name, "size": len(content), **({"lfs": lfs} if name.endswith(".safetensors") else blob)}
-
-    def answer(self, content, body, status=200, headers={}, cut=None):
-        self.send_response(status)
-        for key, value in {**headers, "Content-Length": len(content)}.items():
-            self.send_header(key, str(value))
-        self.end_headers()
-        if body:
-            self.wfile.write(content[:cut])
-        self.close_connection = cut is not None
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def hub(tmp_path):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    Hub.lies, Hub.cut, Hub.served = set(), {}, []
-
-    def run(*arguments):
-        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_DISABLE_XET": "1"}
-        settings |= {"HF_HUB_ETAG_TIMEOUT": "60", "HF_HUB_DOWNLOAD_TIMEOUT": "60"}  # of a busy machine
-        settings |= {"HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "helios_core", "download", *map(str, arguments)]
-        return subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, cwd=tmp_path)
-
-    yield run
-    server.shutdown()
-
-
-def test_download(hub, tmp_path):
-    """Only what is needed comes, each file where ComfyUI looks; a second run fetches nothing."""
-    models = tmp_path / "ComfyUI" / "models"
-    models.mkdir(parents=True)
-    (models.parent / "main.py").touch()
-    (models.parent / "custom_nodes").mkdir()
-    first = hub("mid", "--to", models)
-    assert first.returncode == 0, first.stderr
-    have = {p.relative_to(models).as_posix(): p.read_bytes() for p in models.rglob("*") if p.is_file()}
-    assert not (tmp_path / "ComfyUI" / "custom_nodes" / "evil.json").exists()
-    wanted = ("transformer/a.safetensors", "transformer/config.json")
-    transformer = {f"diffusion_models/Helios-Mid/{name}": Hub.files[MID][name] for name in wanted}
-    wan = {"text_encoders/" + Path(TEXT).name: Hub.files[WAN][TEXT], "vae/" + Path(VAE).name: Hub.files[WAN][VAE]}
-    assert have == {**transformer, **wan}
-    Hub.served.clear()
-    again = hub("mid", "--to", models)
-    assert again.returncode == 0 and "all was there already" in again.stdout and Hub.served == []
-    damaged, config = models / "vae" / Path(VAE).name, models / "diffusion_models/Helios-Mid/transformer/config.json"
-    damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
-    config.write_bytes(b"[]")
-    assert hub("mid", "--to", models).returncode == 0 and damaged.read_bytes() == Hub.files[WAN][VAE]
-    assert sorted(name for name, _ in Hub.served) == [VAE, "transformer/config.json"]
-    assert config.read_bytes() == b"{}" and config.with_name("config.json.old").read_bytes() == b"[]"
-
-
-def test_the_hub_cannot_be_reached(tmp_path):
-    settings = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "helios_core", "download", "mid", "--to", tmp_path]
-    result = subprocess.run(command, env=settings, capture_output=True, text=True)
-    assert result.returncode == 1 and result.stderr.startswith("helios: the Hugging Face hub: ")
-    assert "Traceback" not in result.stderr
-
-
-def test_a_broken_download_goes_on(hub, tmp_path):
-    """What an earlier run left is not fetched again; what is no beginning of the file is found out by its checksum."""
-    name, content = "transformer/a.safetensors", Hub.files[MID]["transformer/a.safetensors"]
-    target = tmp_path / "models/diffusion_models/Helios-Mid/transformer/a.safetensors"
-    target.parent.mkdir(parents=True)
-    part = target.with_name("a.safetensors.part")
-    part.write_bytes(content[:1_000_000])
-    Hub.cut[name] = 500_000
-    result = hub("mid", "--to", tmp_path / "models")
-    assert result.returncode == 0, result.stderr
-    assert target.read_bytes() == content and not part.exists()
-    assert all(begin >= 1_000_000 for served, begin in Hub.served if served == name)
-    target.unlink()
-    part.write_bytes(b"x" * 1_000_000)
-    assert hub("mid", "--to", tmp_path / "models").returncode == 1 and not target.exists()
-    assert hub("mid", "--to", tmp_path / "models").returncode == 0 and target.read_bytes() == content
-
-
-def test_a_wrong_file_is_not_kept(hub, tmp_path):
-    Hub.lies = {VAE}
-    result = hub("mid", "--to", tmp_path / "models")
-    assert result.returncode == 1 and "not what the hub says it is (its hash)" in result.stderr
-    assert not (tmp_path / "models" / "vae" / Path(VAE).name).exists()
-    Hub.lies = set()
-    assert hub("mid", "--to", tmp_path / "models").returncode == 0
-
-
-def test_no_room_on_the_disk(tmp_path, monkeypatch):
-    from helios_core import download
-
-    items = [download.Item("r", "n", tmp_path / "models" / "n", size=10**16, digest="0" * 64)]
-    with pytest.raises(OSError, match=r"10000000\.0 GB are needed and [\d.]+ GB are free"):
-        download.download(items, tmp_path / "models")
-
-
-def test_no_comfyui_found(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("helios_core.download.find_models_folder", lambda: None)
-    run("download", "mid", status=1)
-    assert "--to says which models/ folder to fill" in capsys.readouterr().err
