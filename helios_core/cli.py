@@ -13,9 +13,13 @@ import math
 import os
 import re
 import shlex
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +29,7 @@ from .checkpoint import load_checkpoint, read_tensors
 from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HISTORY_LATENTS, SPATIAL_FACTOR
 from .denoise import ModelDenoiser
 from .files import INSTALL, demo_folder
-from .frames import fit_frames, read_ends
+from .frames import fit_frames, read_ends, read_image
 from .memory import HistoryMemory
 from .model import HeliosTransformer
 from .prompts import PromptSchedule, Segment, parse_schedule
@@ -36,6 +40,8 @@ from .video import VideoWriter
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEMO = Path("demo")  # as --model
 BITS = 0.3  # of a film's pixel, assumed: more where much moves
+LONGEST = 10**8  # frames of a film
+OPTIONS = ("variant", "steps", "cfg", "negative", "text_encoder", "vae", "dtype")  # that a film's memory tells
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         args.prompt = rest.pop()  # argparse looks for it beside the memory file only, not behind options
     if rest:
         parser.error(f"not known: {' '.join(rest)}")
+    stop_as_at_ctrl_c()
     try:
         args.run(args)
         return 0
@@ -57,6 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, ArithmeticError, RuntimeError) as error:  # torch's own are RuntimeErrors
         print(f"helios: {error}", file=sys.stderr)
     return 1
+
+
+def stop_as_at_ctrl_c() -> None:
+    """So a film that is told to end, or whose terminal is closed, is finished and can go on."""
+    with contextlib.suppress(ValueError):  # outside the main thread there are no signals
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if getattr(signal, "SIGHUP", None) and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+            signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -107,7 +122,7 @@ def add_film(command: argparse.ArgumentParser) -> None:
         help="a file of prompts over time, '4 blend 3: ...', one a line; "
         "chunks count from the beginning of the whole film",
     )
-    what.add_argument("--negative", default="", help="what is not to be seen (Base and Mid)")
+    what.add_argument("--negative", help="what is not to be seen (Base and Mid)")
     what.add_argument(
         "--length", type=length, default=99, help="frames, or seconds as 10s, rounded up to chunks of 33 (default: 99)"
     )
@@ -123,10 +138,12 @@ def add_film(command: argparse.ArgumentParser) -> None:
 def add_model(command: argparse.ArgumentParser) -> None:
     how = command.add_argument_group("the model")
     how.add_argument(
-        "--model", type=Path, help="a checkpoint's folder or file (default: the demo, when extending the film's own)"
+        "--model",
+        type=Path,
+        help="a checkpoint's folder or file (default: the demo; when extending the film's own, with its options)",
     )
     how.add_argument("--variant", choices=RECIPES, help="how to sample, where the model does not tell")
-    how.add_argument("--steps", default="auto", help="of a chunk, as 50, or of its three stages, as 2,2,2")
+    how.add_argument("--steps", help="of a chunk, as 50, or of its three stages, as 2,2,2")
     how.add_argument("--cfg", type=guidance, help="guidance, 1 is off (default: the variant's own)")
     how.add_argument("--text-encoder", type=Path, help="file or folder (default: found beside the model)")
     how.add_argument("--vae", type=Path, help="file or folder (default: found beside the model)")
@@ -149,7 +166,7 @@ def length(text: str) -> int:
         frames = round(float(text[:-1]) * FPS) if text.endswith("s") else int(text)
     except (ValueError, OverflowError):
         frames = 0
-    if frames < 1:
+    if not 1 <= frames <= LONGEST:
         raise argparse.ArgumentTypeError(f"{text!r}: frames as 240, or seconds as 10s")
     return frames
 
@@ -169,42 +186,64 @@ def guidance(text: str) -> float:
 def generate(args) -> None:
     if args.image and args.video:
         raise ValueError("--image and --video: a film goes on from one of them")
-    schedule, output = read_prompts(args), place(args, Path("helios.mp4"))
-    parts = Parts(args)
-    width, height = args.size or parts.size
-    parts.recipe.check_size(width, height)
-    seed, codec = args.seed or 0, parts.codec()
+    schedule = read_prompts(args)
+    with place(args, Path("helios.mp4")) as output:
+        parts = Parts(args)
+        width, height = args.size or parts.size
+        parts.recipe.check_size(width, height)
+        seed, codec = args.seed or 0, parts.codec()
+        make(args, schedule, output, parts, codec, begin(args, codec, width, height, seed), seed)
+
+
+def begin(args, codec, width: int, height: int, seed: int) -> HistoryMemory:
+    """What a film goes on from: nothing, a picture or a video."""
 
     def fit(frames):
         return fit_frames(frames, width, height, args.resize)
 
-    memory = HistoryMemory.empty(width, height)
     if args.image:
-        first, _, _ = read_ends(args.image, fit=fit)
-        memory = HistoryMemory.from_image(*codec.encode_image(first), seed=seed)
-    elif args.video:
+        return HistoryMemory.from_image(*codec.encode_image(fit(read_image(args.image))), seed=seed)
+    if args.video:
         first, last, count = read_ends(args.video, fit=fit)
         windows = last[len(last) % CHUNK_FRAMES :].split(CHUNK_FRAMES)
         if count < CHUNK_FRAMES:
             raise ValueError(f"{args.video.name}: it has {count} frames, a film goes on from 33 or more")
         latents = torch.cat([codec.encode(window) for window in windows], dim=2)
-        memory = HistoryMemory.from_video(codec.encode(first), latents, seed=seed, count=count // CHUNK_FRAMES)
-    make(args, schedule, output, parts, codec, memory, seed)
+        return HistoryMemory.from_video(codec.encode(first), latents, seed=seed, count=count // CHUNK_FRAMES)
+    return HistoryMemory.empty(width, height)
 
 
 def extend(args) -> None:
     memory, notes = HistoryMemory.load(args.memory)
+    if len(memory.frames) > 1:
+        raise ValueError(f"{args.memory.name}: the memory of {len(memory.frames)} films at once; only one can go on")
     if args.prompt is None and args.schedule is None:
         args.prompt = notes.get("prompt")
-    schedule, output = read_prompts(args), place(args, args.memory.with_suffix(".mp4"))
+    schedule = read_prompts(args)
     if args.model is None:
-        if "model" not in notes:
-            raise ValueError(f"{args.memory.name}: what made it is not told: --model says it (demo is the demo)")
-        args.model = Path(notes["model"]) if notes["model"] != str(DEMO) else None
-    parts = Parts(args, memory.variant)
-    parts.recipe.check_size(memory.width, memory.height)
-    seed = memory.seed or 0 if args.seed is None else args.seed
-    make(args, schedule, output, parts, parts.codec(), memory, seed)
+        recall(args, notes)
+        args.variant = args.variant or memory.variant or None
+    with place(args, args.memory.with_suffix(".mp4")) as output:
+        parts = Parts(args, memory.variant)
+        parts.recipe.check_size(memory.width, memory.height)
+        seed = memory.seed or 0 if args.seed is None else args.seed
+        make(args, schedule, output, parts, parts.codec(), memory, seed)
+
+
+def recall(args, notes: dict[str, str]) -> None:
+    """Go on with the model that made a film, and as it was told to, but for what is told now."""
+    if "model" not in notes:
+        raise ValueError(f"{args.memory.name}: what made it is not told: --model says it (demo is the demo)")
+    then = ["extend", str(args.memory), *shlex.split(notes.get("options", "")), "--model", notes["model"]]
+    then, _ = make_parser().parse_known_args(then)
+    for name in ("model", *OPTIONS):
+        value = getattr(then, name)
+        if isinstance(value, Path) and str(value).startswith((r"\\", "//")):  # Windows would log in there
+            option = name.replace("_", "-")
+            raise ValueError(f"{args.memory.name}: it names {value} in a network: say --{option} yourself")
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    args.model = None if args.model == DEMO else args.model
 
 
 def read_prompts(args) -> PromptSchedule:
@@ -212,29 +251,54 @@ def read_prompts(args) -> PromptSchedule:
     if args.schedule and args.prompt:
         raise ValueError("a prompt and --schedule: one of them")
     if args.schedule:
-        return parse_schedule(args.schedule.read_text("utf-8"))
+        try:
+            return parse_schedule(args.schedule.read_text("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{args.schedule.name}: not a text in UTF-8 ({error})") from error
     if not args.prompt:
         raise ValueError("no prompt: write one, or a --schedule")
     return PromptSchedule((Segment(0, args.prompt, text=args.prompt),))
 
 
-def place(args, wanted: Path) -> Path:
-    """Where the film goes: --output, or the first of name.mp4, name-2.mp4, ... that is free."""
+@contextlib.contextmanager
+def place(args, wanted: Path) -> Iterator[Path]:
+    """Where the film goes: --output, or the first of name.mp4, name-2.mp4, ... that is free.
+
+    Its file is made at once, so that nobody else takes the place; where nothing comes into it, it is not left there.
+    """
     output = args.output
     if output is None:
         stem, number = re.fullmatch(r"(.*?)(?:-(\d+))?", wanted.stem).groups()
         output, number = wanted, int(number or 1)
-        while output.exists() or memory_of(output).exists():
+        while memory_of(output).exists() or not claim(output):
             number += 1
             output = wanted.with_name(f"{stem}-{number}.mp4")
-        return output
-    if output.suffix != ".mp4" or output.is_dir():
-        raise ValueError(f"--output {output}: a film is an .mp4 file")
-    if not args.force and (there := next((p for p in (output, memory_of(output)) if p.exists()), None)):
-        raise ValueError(f"{there} is there already: --force replaces it, another --output leaves it")
-    if memory_of(output).exists():
-        HistoryMemory.load(memory_of(output))  # or somebody's weights would be replaced
-    return output
+    else:
+        if output.suffix != ".mp4" or output.is_dir():
+            raise ValueError(f"--output {output}: a film is an .mp4 file")
+        if memory_of(output).exists():
+            HistoryMemory.load(memory_of(output))  # or somebody's weights would be replaced
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if args.force:
+            output.open("ab").close()  # to know that it can be written
+        elif memory_of(output).exists() or not claim(output):
+            raise ValueError(
+                f"{output} or its memory is there already: --force replaces it, another --output leaves it"
+            )
+    try:
+        yield output
+    finally:
+        if output.exists() and not output.stat().st_size:
+            output.unlink()
+
+
+def claim(path: Path) -> bool:
+    """Make an empty file; False where there is one."""
+    try:
+        path.open("xb").close()
+    except FileExistsError:
+        return False
+    return True
 
 
 def memory_of(film: Path) -> Path:
@@ -254,17 +318,21 @@ class Parts:
         self.is_demo = is_demo(args.model)
         self.args, self.size = args, (192, 128) if self.is_demo else (640, 384)
         folder = demo_folder() if self.is_demo else args.model
-        self.checkpoint, self.name = load_checkpoint(folder), str(DEMO if self.is_demo else folder.absolute())
+        folder = folder.absolute()  # "." has no name
+        self.checkpoint, self.name = load_checkpoint(folder), str(DEMO if self.is_demo else folder)
         variant = args.variant or self.checkpoint.variant or variant or ("distilled" if self.is_demo else None)
         if variant is None:
             raise ValueError(f"{folder.name}: Base, Mid or Distilled? Its files do not tell: --variant says it")
         recipes = DEMO_RECIPES if self.is_demo else RECIPES
-        self.variant, self.recipe = variant, parse_steps(args.steps, recipes[variant])
+        self.variant, self.recipe = variant, parse_steps(args.steps or "auto", recipes[variant])
         if args.cfg is not None:
             self.recipe = replace(self.recipe, cfg=args.cfg)
         self.text, self.vae = args.text_encoder or beside(folder, "text"), args.vae or beside(folder, "vae")
-        on_cpu = torch.device(args.device).type == "cpu"
-        self.dtype = DTYPES[args.dtype] if args.dtype else torch.float32 if on_cpu else torch.bfloat16
+        try:
+            self.on_cpu = torch.empty(0, device=args.device).device.type == "cpu"
+        except (RuntimeError, AssertionError) as error:  # the latter where torch is built without it
+            raise ValueError(f"--device {args.device}: {error}") from error
+        self.dtype = DTYPES[args.dtype] if args.dtype else torch.float32 if self.on_cpu else torch.bfloat16
         self.text_dtype = torch.float32 if self.is_demo else torch.bfloat16  # UMT5-XXL: 23 or 11 GB
 
     def codec(self):
@@ -277,61 +345,81 @@ class Parts:
         from .codecs import TextEncoder
 
         encoder = TextEncoder(self.text, self.args.device, self.text_dtype)
-        negative = encoder(self.args.negative).to(self.dtype) if self.recipe.cfg > 1 else None
+        negative = encoder(self.args.negative or "").to(self.dtype) if self.recipe.cfg > 1 else None
         return schedule.map(lambda text: encoder(text).to(self.dtype)), negative
 
 
 def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memory: HistoryMemory, seed: int) -> None:
-    """Sample, decode and write chunk by chunk; the memory is saved behind each, so that a stopped film goes on."""
+    """Sample, decode and write chunk by chunk; the memory is saved when a chunk is in the file, so that a stopped film
+    goes on without a gap."""
     if args.stream and sys.stdout.isatty():
         raise ValueError("--stream: standard output is a terminal; send it to a player or a file: ... | mpv -")
     schedule, negative = parts.embed(schedule)
     recipe, chunks, keep = parts.recipe, chunk_count(args.length), memory_of(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
     model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
     denoise = ModelDenoiser(model, recipe, negative, parts.dtype)
     noise_device = memory.noise_device if memory.noise_device == torch.device(args.device).type else "cpu"
     if noise_device != memory.noise_device:
         print(f"its random numbers were {memory.noise_device}'s: the seed begins anew here", file=sys.stderr)
     begun, memory = time.monotonic(), replace(memory.to(args.device), variant=parts.variant)
-    print(f"{output}: {film_length(chunks)}, {memory.width}x{memory.height}, seed {seed}", file=sys.stderr)
-    with contextlib.ExitStack() as stack:
-        film, stream = stack.enter_context(VideoWriter(output)), None
-        if args.stream:
-            stack.enter_context(contextlib.suppress(BrokenPipeError))
-            stream = stack.enter_context(VideoWriter(sys.stdout.buffer))
-        bar = stack.enter_context(tqdm(total=step_count(recipe, memory.chunk, chunks), unit="step", file=sys.stderr))
-        stack.enter_context(torch.inference_mode())
-        settings = {"chunks": chunks, "seed": seed, "noise_device": noise_device}
-        for record in sample_chunks(denoise, memory, schedule, recipe, **settings):
-            if isinstance(record, Chunk):
-                frames = codec.decode(record.latents)
-                film.write(frames)
-                text = [s.text for s in schedule.segments if s.start <= record.index][-1]
-                record.memory.save(keep, {"prompt": text, "model": parts.name})
-                stream = send(stream, frames)
-                bar.set_description(f"chunk {record.index}")
-            else:
-                bar.update()
-    seconds, frames = time.monotonic() - begun, chunks * CHUNK_FRAMES
-    print(f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} a second", file=sys.stderr)
-    words = ["helios", "extend", keep]
-    for name in ("variant", "steps", "cfg", "negative", "text_encoder", "vae", "dtype"):
-        if (value := getattr(args, name)) not in ("auto", "", None):
-            words += ["--" + name.replace("_", "-"), value]
-    print(f"to go on with it: {shlex.join(map(str, words))}", file=sys.stderr)
-
-
-def send(stream: VideoWriter | None, frames: torch.Tensor) -> VideoWriter | None:
-    """Write to the player, if there is one; None when it has been closed, which is no reason to stop the film."""
+    what = f"{film_length(chunks)}, {memory.width}x{memory.height}, seed {seed}"
+    print(f"{output}: {what}, {parts.variant} of {parts.name}", file=sys.stderr)
+    film, bar = VideoWriter(output), tqdm(total=step_count(recipe, memory.chunk, chunks), unit="step", file=sys.stderr)
+    settings = {"chunks": chunks, "seed": seed, "noise_device": noise_device}
     try:
+        # The film is the first to be closed: a player that is paused would keep it waiting.
+        with player(args.stream) as play, film, bar, torch.inference_mode():
+            for record in sample_chunks(denoise, memory, schedule, recipe, **settings):
+                if isinstance(record, Chunk):
+                    frames = codec.decode(record.latents)
+                    if not film.frames:
+                        keep.unlink(missing_ok=True)  # another film's, if it is replaced
+                    text = [s.text for s in schedule.segments if s.start <= record.index][-1]
+                    notes = {"prompt": text, "model": parts.name, "options": options_of(args)}
+                    film.write(frames, partial(record.memory.save, keep, notes))
+                    play(frames)
+                    bar.set_description(f"chunk {record.index}")
+                else:
+                    bar.update()
+        seconds, frames = time.monotonic() - begun, chunks * CHUNK_FRAMES
+        print(f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} a second", file=sys.stderr)
+    finally:
+        if film.frames and keep.exists():
+            join = subprocess.list2cmdline if os.name == "nt" else shlex.join
+            print(f"to go on with it: {join(['helios', 'extend', str(keep)])}", file=sys.stderr)
+
+
+def options_of(args) -> str:
+    """What was told about the model, as it is written on a command line."""
+    words = []
+    for name in OPTIONS:
+        if (value := getattr(args, name)) is not None:
+            words += [f"--{name.replace('_', '-')}", str(value.absolute() if isinstance(value, Path) else value)]
+    return shlex.join(words)
+
+
+@contextlib.contextmanager
+def player(wanted: bool) -> Iterator[Callable[[torch.Tensor], None]]:
+    """Takes chunks of frames for standard output, if that is wanted and for as long as somebody listens: a player that
+    is closed is no reason to stop the film."""
+    stream = VideoWriter(sys.stdout.buffer) if wanted else None
+
+    def play(frames):
+        nonlocal stream
+        try:
+            if stream is not None:
+                stream.write(frames)
+        except OSError:
+            stream = None
+            print("nobody listens to the stream any more; the film goes on", file=sys.stderr)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+
+    try:
+        yield play
+    finally:
         if stream is not None:
-            stream.write(frames)
-        return stream
-    except BrokenPipeError:
-        print("nobody listens to the stream any more; the film goes on", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
-        return None
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 def info(args) -> None:
@@ -371,9 +459,10 @@ def download(args) -> None:
 
 
 def estimate(args) -> None:
+    from .codecs import cpu_dtype
     from .estimate import activation_bytes, seconds_per_chunk, text_bytes
 
-    parts = Parts(args)
+    parts, on_gpu = Parts(args), torch.device(args.device).type == "cuda"
     width, height = args.size or parts.size
     parts.recipe.check_size(width, height)
     config, chunks = parts.checkpoint.config, chunk_count(args.length)
@@ -382,7 +471,7 @@ def estimate(args) -> None:
         "transformer": sum(tensor.numel() for tensor in parts.checkpoint.tensors.values()) * wide,
         "its activations": activation_bytes(config, h, w, wide),
         "a prompt's keys and values": text_bytes(config, wide) * (1 + (parts.recipe.cfg > 1)),
-        "VAE": numbers_in(parts.vae) * 4,
+        "VAE": numbers_in(parts.vae) * (cpu_dtype() if parts.on_cpu else torch.float32).itemsize,
     }
     steps, kept = step_count(parts.recipe, 0, chunks), config.in_channels * (HISTORY_LATENTS + 1) * h * w * 4
     text, film = numbers_in(parts.text) * parts.text_dtype.itemsize, width * height * chunks * CHUNK_FRAMES * BITS / 8
@@ -390,7 +479,7 @@ def estimate(args) -> None:
     print(f"  memory of {args.device}, computed: {sum(needs.values()) / 1e9:.2f} GB and what the VAE decodes with")
     print("".join(f"    {what} {size / 1e9:.2f} GB\n" for what, size in needs.items()), end="")
     print(f"    before these, the text encoder {text / 1e9:.2f} GB")
-    if on_gpu := torch.device(args.device).type == "cuda":
+    if on_gpu:
         print(f"    free now {torch.cuda.mem_get_info(args.device)[0] / 1e9:.2f} GB")
         print(f"  main memory, computed: {text / 1e9:.2f} GB, while the text encoder is read")
     print(f"  disk: the film {film / 1e6:.1f} MB at {BITS} bits a pixel, memory file {kept / 1e6:.1f} MB at any length")

@@ -57,4 +57,10 @@ def seconds_per_chunk(model: HeliosTransformer, recipe: Recipe, width: int, heig
             if times[-1] > SLOW:
                 break
         cost.append(min(times[1:] or times))  # the first one also embeds history and text
-    return [sum(n * c for n, c in zip(recipe.steps_of(chunk), cost)) for chunk in (0, 1)]
+    computed = [[count_computed(recipe, stage, n) for stage, n in enumerate(recipe.steps_of(k))] for k in (0, 1)]
+    return [sum(n * c for n, c in zip(counts, cost)) for counts in computed]
+
+
+def count_computed(recipe: Recipe, stage: int, steps: int) -> int:
+    """Steps of a stage that take time."""
+    return sum(not recipe.is_zero_init(stage, step) for step in range(steps))

@@ -8,8 +8,9 @@ from pathlib import Path
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one."""
     path = Path(path)
-    # Beside the file, since a rename is only whole within one disk; unique, since two runs may write at once.
-    half = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    # Beside the file, since a rename is only whole within one disk; unique, since two runs may write at once; short,
+    # since the file's own name may be as long as names can be.
+    half = path.with_name(f".{uuid.uuid4().hex}")
     try:
         with open(half, "xb") as file:
             file.write(content)

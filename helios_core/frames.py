@@ -10,6 +10,7 @@ import av
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from .config import CHUNK_FRAMES
@@ -55,6 +56,18 @@ def read_ends(
         raise ValueError(f"{_name(source)}: no frames between {start:g} s and {start + duration:g} s")
     first, tail = (torch.cat([fit(_pixels([frame])) for frame in frames]) for frames in ([first], tail))
     return first, tail, count
+
+
+def read_image(path: str | Path) -> Tensor:
+    """A picture (1, H, W, 3) in 0..1, turned as its EXIF says. Raises OSError for what is none."""
+    try:
+        with Image.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith("I"):  # 16 bits, which convert() would cut off
+                return torch.from_numpy(np.array(upright, np.float32) / 65535)[None, :, :, None].repeat(1, 1, 1, 3)
+            return torch.from_numpy(np.array(upright.convert("RGB"), np.float32) / 255)[None]
+    except Image.DecompressionBombError as error:
+        raise OSError(f"{_name(path)}: {error}") from error
 
 
 def read_chunks(

@@ -3,6 +3,7 @@
 import os
 import queue
 import threading
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -41,17 +42,21 @@ class VideoWriter:
         self.fps, self.crf = Fraction(fps).limit_denominator(1001), crf
         self.metadata, self.audio = metadata or {}, audio
         self.frames = 0
-        self._queue: queue.Queue[Tensor | None] = queue.Queue(WAITING)
+        self._queue: queue.Queue[tuple[Tensor, Callable[[], None]] | None] = queue.Queue(WAITING)
         self._thread = self._error = None
 
-    def write(self, frames: Tensor) -> None:
-        """Append frames (T, H, W, 3), floats in 0..1; height and width must be even."""
+    def write(self, frames: Tensor, done: Callable[[], None] = lambda: None) -> None:
+        """Append frames (T, H, W, 3), floats in 0..1; height and width must be even.
+
+        `done` is called, in the thread that encodes, when chunks of 33 frames cannot be lost any more even if the
+        program dies: behind the first frame of the next ones, or at the end.
+        """
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.shape[1] % 2 or frames.shape[2] % 2:
             raise ValueError(f"frames of shape {tuple(frames.shape)}: (T, H, W, 3) with even H and W are needed")
         if self._thread is None:
             self._thread = threading.Thread(target=self._encode_all, name="encode", daemon=True)
             self._thread.start()
-        self._put((frames.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu())
+        self._put(((frames.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu(), done))
         self.frames += len(frames)
 
     def close(self) -> None:
@@ -73,10 +78,10 @@ class VideoWriter:
             if error is None:  # else the first one tells what happened
                 raise
 
-    def _put(self, frames: Tensor | None) -> None:
+    def _put(self, item: tuple | None) -> None:
         while self._thread.is_alive():
             try:
-                return self._queue.put(frames, timeout=0.1)
+                return self._queue.put(item, timeout=0.1)
             except queue.Full:  # or the thread has failed meanwhile
                 continue
         self._raise()
@@ -88,13 +93,20 @@ class VideoWriter:
 
     def _encode_all(self) -> None:
         try:
-            encoder = None
-            while (frames := self._queue.get()) is not None:
+            encoder, before = None, lambda: None
+            while (item := self._queue.get()) is not None:
+                frames, done = item
                 if encoder is None:
                     encoder = _Encoder(self, width=frames.shape[2], height=frames.shape[1])
-                encoder.write(frames)
+                encoder.write(frames[:1])  # a key frame: what is before it goes to the disk
+                before()
+                encoder.write(frames[1:])
+                before = done
             if encoder is not None:
                 encoder.close()
+                before()
+        except av.FFmpegError as error:
+            self._error = error if isinstance(error, OSError) else OSError(f"{self.path}: {error}")
         except Exception as error:
             self._error = error
 

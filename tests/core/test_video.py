@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,20 @@ def test_a_kill_leaves_what_was_written(tmp_path, after):
                 break
     frames = len(read(path))
     assert frames >= 33 * (after - 3)  # two may have waited, and one was being encoded
+
+
+def test_what_is_done_is_in_the_file(tmp_path):
+    """A copy of it at that moment has the frames: all but the newest chunk's while it is written, in the end all."""
+    path, counts = tmp_path / "film.mp4", []
+
+    def count():
+        shutil.copy(path, tmp_path / "copy.mp4")
+        counts.append(len(read(tmp_path / "copy.mp4")))
+
+    with VideoWriter(path) as writer:
+        for chunk in film(99).split(33):
+            writer.write(chunk, count)
+    assert counts == [33, 66, 99]
 
 
 def test_fps_and_values_beyond_the_range(tmp_path):
