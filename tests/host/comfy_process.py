@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from unittest import mock
@@ -23,20 +24,44 @@ SLOW_TO_IMPORT = (
     "aiohttp.web",
     "av",
 )
+THREADS = {"OMP_NUM_THREADS": "1"}  # more only get into each other's way with tiny models; read by torch's import
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(list(SLOW_TO_IMPORT))
 
 
 def start_process(comfy_path: Path, arguments: list[str], log_file: Path) -> multiprocessing.Process:
     """`python main.py *arguments` in `comfy_path`; what it prints comes to the end of `log_file`."""
-    process = _forks.Process(target=_run, args=(comfy_path, arguments, log_file), daemon=True)
-    # More threads only get into each other's way with tiny models; OpenMP reads this when torch is imported.
-    with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1", **os.environ}):
+    environment = {**THREADS, **os.environ}
+    process = _forks.Process(target=_run, args=(comfy_path, arguments, log_file, environment), daemon=True)
+    with mock.patch.dict(os.environ, environment):
         process.start()
     return process
 
 
-def _run(comfy_path: Path, arguments: list[str], log_file: Path) -> None:
+class PlainProcess(subprocess.Popen):
+    """The same as people start it, to see that it is the same."""
+
+    def __init__(self, comfy_path: Path, arguments: list[str], log_file: Path):
+        with open(log_file, "ab") as log:
+            command, environment = [sys.executable, "main.py", *arguments], {**THREADS, **os.environ}
+            super().__init__(command, cwd=comfy_path, env=environment, stdout=log, stderr=log)
+
+    def is_alive(self) -> bool:
+        return self.poll() is None
+
+    @property
+    def exitcode(self) -> int | None:
+        return self.poll()
+
+    def join(self, timeout: float | None = None) -> None:
+        try:
+            self.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pass
+
+
+def _run(comfy_path: Path, arguments: list[str], log_file: Path, environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # the process that was forked has that of the first start
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)

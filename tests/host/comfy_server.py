@@ -67,8 +67,10 @@ class Interrupted(ExecutionFailed):
 class ComfyServer:
     """One ComfyUI process on the CPU, with its own folders, database and port; a context manager."""
 
-    def __init__(self, comfy_path: Path, base_dir: Path | None = None, extra_args: tuple[str, ...] = ()):
-        self.comfy_path = Path(comfy_path)
+    def __init__(
+        self, comfy_path: Path, base_dir: Path | None = None, extra_args: tuple[str, ...] = (), process=start_process
+    ):
+        self.comfy_path, self._start_process = Path(comfy_path), process
         self.base_dir = Path(base_dir or tempfile.mkdtemp(prefix="comfyui-"))
         self.extra_args = tuple(extra_args)
         self.models_dir, self.output_dir = self.base_dir / "models", self.base_dir / "output"
@@ -106,7 +108,7 @@ class ComfyServer:
             "--dont-print-server",
             *self.extra_args,
         ]
-        self._process = start_process(self.comfy_path, arguments, self.log_file)
+        self._process = self._start_process(self.comfy_path, arguments, self.log_file)
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             try:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from comfy_process import PlainProcess
 from comfy_server import ComfyServer, ExecutionFailed, Interrupted, PromptRejected, ServerDied
 
 LATENT = {"class_type": "EmptyHunyuanLatentVideo", "inputs": {"width": 96, "height": 64, "length": 33, "batch_size": 1}}
@@ -29,6 +30,16 @@ def test_versions(server, old_server):
     assert versions[1] == "0.8.0" and versions[0] != versions[1]
     assert "KSampler" in server.object_info()
     assert old_server.object_info("TestSteps")["output"] == ["LATENT"]
+
+
+def test_as_people_start_it(comfy_path, server, tmp_path):
+    """`python main.py` is what the other tests' processes are: the same nodes, and it runs and ends."""
+    with ComfyServer(comfy_path, tmp_path, process=PlainProcess) as plain:
+        assert plain.object_info().keys() == server.object_info().keys() >= {"HeliosChunkSampler", "TestSteps"}
+        plain.run(slow_prompt(tmp_path / "latent.safetensors", steps=1, seconds=0.0))
+        assert load_file(tmp_path / "latent.safetensors")["samples"].shape == (1, 16, 9, 8, 12)
+    with pytest.raises(ServerDied, match="ended with code"):
+        plain.get("/system_stats")
 
 
 def test_tiny_vae_decodes_a_video(any_server, tmp_path):
