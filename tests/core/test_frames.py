@@ -10,8 +10,9 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from helios_core.frames import fit_frames, read_chunks, read_ends
+from helios_core.frames import fit_frames, read_chunks, read_ends, read_image
 
 RED, GREEN, BLUE = (torch.eye(3)[i] for i in range(3))
 
@@ -211,3 +212,29 @@ def test_length_takes_no_memory(tmp_path):
         run = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True)
         peaks.append(int(run.stdout) / 1000)  # MB
     assert peaks[1] - peaks[0] < 100  # two equal runs differ by up to 50: threads, allocators
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_upright(tmp_path, orientation):
+    """However the camera lay or mirrored it; a name may hold what is a pattern to FFmpeg."""
+    wanted = np.zeros((6, 10, 3), np.uint8)
+    wanted[:3, :5], wanted[3:, 5:] = (255, 0, 0), (0, 255, 0)
+    turned = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # what Image.transpose does to it before it is saved
+    stored = Image.fromarray(wanted)
+    if orientation in turned:
+        stored = stored.transpose(Image.Transpose(turned[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "p%03d.png", exif=exif)
+    assert torch.equal(read_image(tmp_path / "p%03d.png"), torch.from_numpy(wanted)[None] / 255)
+
+
+def test_pictures_of_other_kinds(tmp_path):
+    """16 bits are not cut off, grey has three channels, transparency is left away."""
+    Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png")[0, 0, :, 1].tolist() == pytest.approx([0, 0.5, 1], abs=1e-4)
+    Image.fromarray(np.array([[[9, 8, 7, 0]]], np.uint8)).save(tmp_path / "clear.png")
+    assert (read_image(tmp_path / "clear.png") * 255).round().flatten().tolist() == [9, 8, 7]
+    (tmp_path / "none.png").write_bytes(b"no picture")
+    with pytest.raises(OSError, match="none.png"):
+        read_image(tmp_path / "none.png")
