@@ -25,20 +25,19 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .checkpoint import load_checkpoint, read_tensors
+from .checkpoint import load_checkpoint
 from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HISTORY_LATENTS, SPATIAL_FACTOR
 from .denoise import ModelDenoiser
 from .files import INSTALL, demo_folder
 from .frames import fit_frames, read_ends, read_image
 from .memory import HistoryMemory
 from .model import HeliosTransformer
+from .parts import DEMO, DTYPES, Parts, numbers_in
 from .prompts import PromptSchedule, Segment, parse_schedule
-from .recipe import DEMO_RECIPES, RECIPES, parse_steps
+from .recipe import RECIPES
 from .sampler import Chunk, chunk_count, film_length, sample_chunks, step_count
 from .video import VideoWriter
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DEMO = Path("demo")  # as --model
 BITS = 0.3  # of a film's pixel, assumed: more where much moves
 LONGEST = 10**8  # frames of a film
 OPTIONS = ("variant", "steps", "cfg", "negative", "text_encoder", "vae", "dtype")  # that a film's memory tells
@@ -305,50 +304,6 @@ def memory_of(film: Path) -> Path:
     return film.with_suffix(".safetensors")
 
 
-def is_demo(model: Path | None) -> bool:
-    """By its name only where no file or folder of one's own has it."""
-    return model is None or (model.samefile(demo_folder()) if model.exists() else model == DEMO)
-
-
-class Parts:
-    """The files of a model and the recipe it is sampled with."""
-
-    def __init__(self, args, variant: str | None = None):
-        """`variant` where neither arguments nor files tell."""
-        self.is_demo = is_demo(args.model)
-        self.args, self.size = args, (192, 128) if self.is_demo else (640, 384)
-        folder = demo_folder() if self.is_demo else args.model
-        folder = folder.absolute()  # "." has no name
-        self.checkpoint, self.name = load_checkpoint(folder), str(DEMO if self.is_demo else folder)
-        variant = args.variant or self.checkpoint.variant or variant or ("distilled" if self.is_demo else None)
-        if variant is None:
-            raise ValueError(f"{folder.name}: Base, Mid or Distilled? Its files do not tell: --variant says it")
-        recipes = DEMO_RECIPES if self.is_demo else RECIPES
-        self.variant, self.recipe = variant, parse_steps(args.steps or "auto", recipes[variant])
-        if args.cfg is not None:
-            self.recipe = replace(self.recipe, cfg=args.cfg)
-        self.text, self.vae = args.text_encoder or beside(folder, "text"), args.vae or beside(folder, "vae")
-        try:
-            self.on_cpu = torch.empty(0, device=args.device).device.type == "cpu"
-        except (RuntimeError, AssertionError) as error:  # the latter where torch is built without it
-            raise ValueError(f"--device {args.device}: {error}") from error
-        self.dtype = DTYPES[args.dtype] if args.dtype else torch.float32 if self.on_cpu else torch.bfloat16
-        self.text_dtype = torch.float32 if self.is_demo else torch.bfloat16  # UMT5-XXL: 23 or 11 GB
-
-    def codec(self):
-        from .codecs import VideoCodec
-
-        return VideoCodec(self.vae, self.args.device)
-
-    def embed(self, schedule: PromptSchedule) -> tuple[PromptSchedule, torch.Tensor | None]:
-        """The schedule with embeddings, and the negative prompt's where there is guidance."""
-        from .codecs import TextEncoder
-
-        encoder = TextEncoder(self.text, self.args.device, self.text_dtype)
-        negative = encoder(self.args.negative or "").to(self.dtype) if self.recipe.cfg > 1 else None
-        return schedule.map(lambda text: encoder(text).to(self.dtype)), negative
-
-
 def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memory: HistoryMemory, seed: int) -> None:
     """Sample, decode and write chunk by chunk; the memory is saved when a chunk is in the file, so that a stopped film
     goes on without a gap."""
@@ -495,25 +450,3 @@ def estimate(args) -> None:
     seconds = first + (chunks - 1) * later + chunks * decoding
     print(f"  time, from a step of each stage: {later:.2f} s a chunk ({first:.2f} the first), decoding {decoding:.2f}")
     print(f"    {seconds:.0f} s in all, {chunks * CHUNK_FRAMES / seconds:.2f} frames a second")
-
-
-def numbers_in(path: Path) -> int:
-    """How many weights are in a file, or in a folder's files."""
-    from .codecs import weight_files
-
-    tensors, _ = read_tensors(weight_files(path))
-    return sum(tensor.numel() for tensor in tensors.values())
-
-
-def beside(folder: Path, what: str) -> Path:
-    """Text encoder or VAE of a model: in its own folder (diffusers' or the demo's layout), or in ComfyUI's models/."""
-    own = {"text": ("text_encoder", "text_encoder.safetensors"), "vae": ("vae", "vae.safetensors")}[what]
-    comfy = {"text": "text_encoders/umt5_xxl*.safetensors", "vae": "vae/wan_2.1_vae*.safetensors"}[what]
-    folder = folder if folder.is_dir() else folder.parent
-    found = [folder / name for name in own if (folder / name).exists()]
-    for above in (*folder.absolute().parents, *folder.resolve().parents):  # models are often links to another disk
-        found += sorted(above.glob(comfy))
-    if not found:
-        option = {"text": "--text-encoder", "vae": "--vae"}[what]
-        raise FileNotFoundError(f"no {own[0]} in {folder} or in models/: download one, or say where with {option}")
-    return found[0]

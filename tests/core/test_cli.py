@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from helios_core import HistoryMemory
-from helios_core.cli import is_demo, main
+from helios_core.cli import main
 from helios_core.files import demo_folder
+from helios_core.parts import beside, is_demo
 
 ROOT = Path(__file__).parents[2]
 
@@ -305,8 +306,6 @@ def test_a_folder_of_ones_own_called_demo(model, tmp_path, monkeypatch):
 
 def test_parts_are_found_beside_a_model(tmp_path):
     """In the layout of a download, wherever that is, and through a link to another disk."""
-    from helios_core.cli import beside
-
     w, disk = tmp_path / "w", tmp_path / "disk" / "Helios-Mid"
     for folder in (w / "diffusion_models", w / "text_encoders", disk):
         folder.mkdir(parents=True)

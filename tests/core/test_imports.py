@@ -16,7 +16,7 @@ THIRD_PARTY = {"torch", "numpy", "einops", "safetensors", "av", "PIL"}
 EXTRA = {  # what is only there with the command line, and imported where it is used
     "cli.py": {"tqdm"},
     "codecs.py": {"diffusers", "sentencepiece", "transformers"},
-    "download.py": {"huggingface_hub"},
+    "download.py": {"filelock", "huggingface_hub"},
 }
 HOST = {"nodes", "folder_paths", "server", "execution"}
 
