@@ -16,6 +16,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -40,6 +41,7 @@ from .video import VideoWriter
 
 BITS = 0.3  # of a film's pixel, assumed: more where much moves
 LONGEST = 10**8  # frames of a film
+PATIENCE = 2.0  # seconds that a stopped film waits for its player
 OPTIONS = ("variant", "steps", "cfg", "negative", "text_encoder", "vae", "dtype")  # that a film's memory tells
 
 
@@ -51,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         args.prompt = rest.pop()  # argparse looks for it beside the memory file only, not behind options
     if rest:
         parser.error(f"not known: {' '.join(rest)}")
-    stop_as_at_ctrl_c()
+    stop = Stop()
     try:
         args.run(args)
         return 0
@@ -61,16 +63,28 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"helios: {error.name} is missing: {INSTALL}", file=sys.stderr)
     except (ValueError, OSError, ArithmeticError, RuntimeError) as error:  # torch's own are RuntimeErrors
-        print(f"helios: {error}", file=sys.stderr)
-    return 1
+        print("stopped" if stop.asked else f"helios: {error}", file=sys.stderr)  # the interrupt itself may get lost
+    return 130 if stop.asked else 1
 
 
-def stop_as_at_ctrl_c() -> None:
-    """So a film that is told to end, or whose terminal is closed, is finished and can go on."""
-    with contextlib.suppress(ValueError):  # outside the main thread there are no signals
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        if getattr(signal, "SIGHUP", None) and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
-            signal.signal(signal.SIGHUP, signal.default_int_handler)
+class Stop:
+    """Ctrl-C, SIGTERM or a closed terminal: the first one ends a film in good order, for which it needs a moment; the
+    third one ends the program."""
+
+    def __init__(self):
+        self.asked = 0
+        with contextlib.suppress(ValueError):  # outside the main thread there are no signals
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP; under nohup it is to be ignored
+                if hasattr(signal, name) and signal.getsignal(number := getattr(signal, name)) != signal.SIG_IGN:
+                    signal.signal(number, self)
+
+    def __call__(self, number, frame) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise KeyboardInterrupt
+        if self.asked > 2:
+            os._exit(130)
+        print("\nthe film is being finished; once more leaves it as it is", file=sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -186,10 +200,10 @@ def generate(args) -> None:
     if args.image and args.video:
         raise ValueError("--image and --video: a film goes on from one of them")
     schedule = read_prompts(args)
+    parts = Parts(args)
+    width, height = args.size or parts.size
+    parts.recipe.check_size(width, height)
     with place(args, Path("helios.mp4")) as output:
-        parts = Parts(args)
-        width, height = args.size or parts.size
-        parts.recipe.check_size(width, height)
         seed, codec = args.seed or 0, parts.codec()
         make(args, schedule, output, parts, codec, begin(args, codec, width, height, seed), seed)
 
@@ -220,28 +234,45 @@ def extend(args) -> None:
         args.prompt = notes.get("prompt")
     schedule = read_prompts(args)
     if args.model is None:
-        recall(args, notes)
-        args.variant = args.variant or memory.variant or None
+        recall(args, notes, memory.variant)
+    parts = Parts(args, memory.variant)
+    parts.recipe.check_size(memory.width, memory.height)
     with place(args, args.memory.with_suffix(".mp4")) as output:
-        parts = Parts(args, memory.variant)
-        parts.recipe.check_size(memory.width, memory.height)
         seed = memory.seed or 0 if args.seed is None else args.seed
         make(args, schedule, output, parts, parts.codec(), memory, seed)
 
 
-def recall(args, notes: dict[str, str]) -> None:
+class Recalled(argparse.ArgumentParser):
+    """What a memory file tells of the model: anybody may have written it."""
+
+    def __init__(self):
+        super().__init__(add_help=False, allow_abbrev=False)
+        add_model(self)
+        self.add_argument("--negative")
+
+    def error(self, message):
+        raise ValueError(message)
+
+
+def recall(args, notes: dict[str, str], variant: str) -> None:
     """Go on with the model that made a film, and as it was told to, but for what is told now."""
     if "model" not in notes:
         raise ValueError(f"{args.memory.name}: what made it is not told: --model says it (demo is the demo)")
-    then = ["extend", str(args.memory), *shlex.split(notes.get("options", "")), "--model", notes["model"]]
-    then, _ = make_parser().parse_known_args(then)
+    try:
+        then, _ = Recalled().parse_known_args([*shlex.split(notes.get("options", "")), f"--model={notes['model']}"])
+    except ValueError as error:
+        raise ValueError(f"{args.memory.name}: its options: {error}") from error
+    then.variant = then.variant or variant or None
+    if args.variant not in (None, then.variant):
+        then.steps = then.cfg = None  # another variant's
     for name in ("model", *OPTIONS):
         value = getattr(then, name)
+        if getattr(args, name) is not None or value is None:
+            continue
         if isinstance(value, Path) and str(value).startswith((r"\\", "//")):  # Windows would log in there
             option = name.replace("_", "-")
             raise ValueError(f"{args.memory.name}: it names {value} in a network: say --{option} yourself")
-        if getattr(args, name) is None:
-            setattr(args, name, value)
+        setattr(args, name, value)
     args.model = None if args.model == DEMO else args.model
 
 
@@ -267,7 +298,7 @@ def place(args, wanted: Path) -> Iterator[Path]:
     """
     output = args.output
     if output is None:
-        stem, number = re.fullmatch(r"(.*?)(?:-(\d+))?", wanted.stem).groups()
+        stem, number = re.fullmatch(r"(.*?)(?:-(\d+))?", wanted.stem, re.S).groups()
         output, number = wanted, int(number or 1)
         while memory_of(output).exists() or not claim(output):
             number += 1
@@ -341,23 +372,20 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
     finally:
         if film.frames and keep.exists():
             join = subprocess.list2cmdline if os.name == "nt" else shlex.join
-            print(f"to go on with it: {join(['helios', 'extend', str(keep)])}", file=sys.stderr)
+            print(f"to go on with it: {join(['helios', 'extend', str(keep.absolute())])}", file=sys.stderr)
 
 
 def options_of(args) -> str:
     """What was told about the model, as it is written on a command line."""
-    words = []
-    for name in OPTIONS:
-        if (value := getattr(args, name)) is not None:
-            words += [f"--{name.replace('_', '-')}", str(value.absolute() if isinstance(value, Path) else value)]
-    return shlex.join(words)
+    told = {name.replace("_", "-"): value for name in OPTIONS if (value := getattr(args, name)) is not None}
+    return shlex.join(f"--{k}={v.absolute() if isinstance(v, Path) else v}" for k, v in told.items())
 
 
 @contextlib.contextmanager
 def player(wanted: bool) -> Iterator[Callable[[torch.Tensor], None]]:
     """Takes chunks of frames for standard output, if that is wanted and for as long as somebody listens: a player that
     is closed is no reason to stop the film."""
-    stream = VideoWriter(sys.stdout.buffer) if wanted else None
+    stream, patience = VideoWriter(StandardOutput()) if wanted else None, PATIENCE
 
     def play(frames):
         nonlocal stream
@@ -367,14 +395,29 @@ def player(wanted: bool) -> Iterator[Callable[[torch.Tensor], None]]:
         except OSError:
             stream = None
             print("nobody listens to the stream any more; the film goes on", file=sys.stderr)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+
+    def close():
+        with contextlib.suppress(OSError):
+            stream.close()
 
     try:
         yield play
+        patience = None
     finally:
         if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
+            closing = threading.Thread(target=close, daemon=True)
+            closing.start()
+            closing.join(patience)
+
+
+class StandardOutput:
+    """Without Python's buffer, which would keep the end of a chunk, and which a paused player would keep locked."""
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(sys.stdout.fileno(), rest) :]
+        return len(data)
 
 
 def info(args) -> None:
@@ -389,6 +432,7 @@ def info(args) -> None:
             print(f"{path}: a film's memory")
             print(f"  {film_length(memory.chunk)} of {memory.width}x{memory.height}, made by {memory.variant or '?'}")
             print(f"  seed {memory.seed}, prompt: {notes.get('prompt', '')}")
+            print(f"  model: {notes.get('model', 'not told')} {notes.get('options', '')}".rstrip())
             files = [path]
         else:
             checkpoint = load_checkpoint(path)

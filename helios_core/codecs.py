@@ -115,7 +115,10 @@ def _folders_tokenizer(path: Path, tensors):
     folder = path.absolute().parent / "tokenizer"
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: a text encoder's folder needs its tokenizer's beside it")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # of many kinds
+        raise ValueError(f"{folder}: no tokenizer that can be read ({type(error).__name__}: {error})") from error
     return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
 
 

@@ -67,15 +67,6 @@ def download(items: list[Item], models: Path, log=print) -> None:
     somebody else is at it."""
     from filelock import FileLock, Timeout
 
-    models.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(models / ".helios-download.lock", timeout=0):
-            _download(items, models, log)
-    except Timeout as error:
-        raise OSError(f"{models}: another download is under way") from error
-
-
-def _download(items: list[Item], models: Path, log) -> None:
     log(f"{len(items)} files, {sum(item.size for item in items) / 1e9:.1f} GB, into {models}")
     if any(item.target.exists() for item in items):
         log("checking what is there")
@@ -89,18 +80,29 @@ def _download(items: list[Item], models: Path, log) -> None:
     for folder, need in needs.values():
         if need + min(need, SPARE) > (free := shutil.disk_usage(folder).free):
             raise OSError(f"{folder}: {need / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
-    for item in missing:
-        log(f"{item.target.relative_to(models)}: {item.size / 1e9:.2f} GB")
-        fetch(item)
-        if not item.is_right(item.part):
-            item.part.unlink()
-            raise OSError(f"{item.name}: not what the hub says it is (its hash); run the command again")
-        if item.target.exists():
-            names = (item.target.with_name(f"{item.target.name}.old{n}") for n in ("", *range(2, 1000)))
-            os.replace(item.target, old := next(name for name in names if not name.exists()))
-            log(f"  another file of that name is now {old.name}")
-        os.replace(item.part, item.target)
-    log("all there" if missing else "all was there already")
+    if not missing:
+        return log("all was there already")
+    try:
+        with FileLock(models / ".helios-download.lock", timeout=0):
+            for item in missing:
+                log(f"{item.target.relative_to(models)}: {item.size / 1e9:.2f} GB")
+                fetch(item)
+                put(item, log)
+    except Timeout as error:
+        raise OSError(f"{models}: another download is under way") from error
+    log("all there")
+
+
+def put(item: Item, log) -> None:
+    """What has come whole and right to its place; what was there stays under another name."""
+    if not item.is_right(item.part):
+        item.part.unlink()
+        raise OSError(f"{item.name}: not what the hub says it is (its hash); run the command again")
+    if item.target.exists():
+        names = (item.target.with_name(f"{item.target.name}.old{n}") for n in ("", *range(2, 1000)))
+        os.replace(item.target, old := next(name for name in names if not name.exists()))
+        log(f"  another file of that name is now {old.name}")
+    os.replace(item.part, item.target)
 
 
 def fetch(item: Item) -> None:

@@ -59,15 +59,19 @@ def read_ends(
 
 
 def read_image(path: str | Path) -> Tensor:
-    """A picture (1, H, W, 3) in 0..1, turned as its EXIF says. Raises OSError for what is none."""
+    """A picture (1, H, W, 3) in 0..1, turned as its EXIF says. Raises OSError or ValueError for what is none."""
     try:
         with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture)
-            if upright.mode.startswith("I"):  # 16 bits, which convert() would cut off
-                return torch.from_numpy(np.array(upright, np.float32) / 65535)[None, :, :, None].repeat(1, 1, 1, 3)
-            return torch.from_numpy(np.array(upright.convert("RGB"), np.float32) / 255)[None]
-    except Image.DecompressionBombError as error:
-        raise OSError(f"{_name(path)}: {error}") from error
+            deep = upright.mode[0] in "IF"  # which convert() would cut off
+            pixels = np.array(upright if deep else upright.convert("RGB"), np.float32)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's: not all of them name the file
+        raise OSError(f"{_name(path)}: cannot be read as a picture ({error})") from error
+    if not deep:
+        return torch.from_numpy(pixels / 255)[None]
+    if upright.mode == "F" or not 0 <= pixels.min() <= pixels.max() <= 65535:
+        raise ValueError(f"{_name(path)}: a picture of more than 16 bits; save it with 8 or 16")
+    return torch.from_numpy(pixels / 65535)[None, :, :, None].repeat(1, 1, 1, 3)
 
 
 def read_chunks(

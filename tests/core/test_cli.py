@@ -104,9 +104,10 @@ def test_info(model, tmp_path, capsys):
     said = capsys.readouterr().out
     weights = model / "transformer" / "diffusion_pytorch_model.safetensors"
     assert hashlib.sha256(weights.read_bytes()).hexdigest() in said and "distilled" in said and "bfloat16" in said
-    HistoryMemory.empty(128, 64).save(tmp_path / "m.safetensors", {"prompt": "the sea"})
+    notes = {"prompt": "the sea", "model": "demo", "options": "--steps=3,2,1"}
+    HistoryMemory.empty(128, 64).save(tmp_path / "m.safetensors", notes)
     run("info", tmp_path / "m.safetensors")
-    assert "128x64" in (said := capsys.readouterr().out) and "the sea" in said
+    assert "128x64" in (said := capsys.readouterr().out) and "the sea" in said and "model: demo --steps=3,2,1\n" in said
 
 
 def test_estimate(model, capsys):
@@ -177,7 +178,7 @@ def test_nothing_is_replaced_unasked(model, tmp_path, monkeypatch, capsys):
     at = ["--size", "64x64", "--length", "33", "--model", model]
     for _ in range(2):
         run("generate", "A red star.", *at)
-    assert "helios extend helios-2.safetensors" in capsys.readouterr().err
+    assert f"helios extend {tmp_path}/helios-2.safetensors" in capsys.readouterr().err
     run("extend", "helios.safetensors", "--length", "33")  # the model is remembered
     names = [f"helios{n}.{kind}" for n in ("", "-2", "-3") for kind in ("mp4", "safetensors")]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
@@ -205,10 +206,12 @@ def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path
     run(*said.split(), "--length", 33, "A red ball.")  # as it was told to, in two steps
     memory, notes = HistoryMemory.load(tmp_path / "a-2.safetensors")
     assert (memory.variant, notes["prompt"]) == ("base", "A red ball.")
-    assert notes["options"] == "--variant base --steps 2 --cfg 1.0"
+    assert notes["options"] == "--variant=base --steps=2 --cfg=1.0"
     assert "2/2 [" in capsys.readouterr().err
     run(*said.split(), "--length", 33, "--steps", "3")
-    assert HistoryMemory.load(tmp_path / "a-3.safetensors")[1]["options"] == "--variant base --steps 3 --cfg 1.0"
+    assert HistoryMemory.load(tmp_path / "a-3.safetensors")[1]["options"] == "--variant=base --steps=3 --cfg=1.0"
+    run(*said.split(), "--length", 33, "--variant", "distilled")  # in its own steps
+    assert HistoryMemory.load(tmp_path / "a-4.safetensors")[1]["options"] == "--variant=distilled"
     with pytest.raises(SystemExit):
         main(["extend", "a.safetensors", "--length", "33", "A red", "ball."])
     assert "not known: A red ball." in capsys.readouterr().err
@@ -216,21 +219,28 @@ def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path
 
 def test_films_that_are_ended_from_outside(model, tmp_path):
     """Begun at once in one folder, none takes another's name. A film holds what its memory counts, to the frame unless
-    it is killed; then up to a chunk more, never less."""
+    it is killed; then up to a chunk more, never less. A second signal does not hurry it, a paused player does not hold
+    it."""
     command = [sys.executable, "-m", "helios_core", "generate", "A red star.", "--model", model, "--size", "64x64"]
     how = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
-    films = [subprocess.Popen([*command, "--length", "100000"], **how) for _ in range(3)]
+    command += ["--length", "100000", "--stream"]
+    outputs = subprocess.DEVNULL, subprocess.PIPE, subprocess.DEVNULL  # the second one is not read
+    films = [subprocess.Popen(command, stdout=output, **how) for output in outputs]
     names = {"helios", "helios-2", "helios-3"}
     while len(list(tmp_path.glob("[!.]*.safetensors"))) < 3:
         assert all(film.poll() is None for film in films), [film.communicate()[1] for film in films]
         time.sleep(0.05)
     for film, number in zip(films, (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)):
         film.send_signal(number)
-        said = film.communicate()[1]
+        if number == signal.SIGTERM:
+            time.sleep(0.02)
+            film.send_signal(number)
+        said = film.stderr.read()
+        film.wait()
         if number == signal.SIGKILL:
             (name,) = names
         else:
-            name = re.search(r"\nto go on with it: helios extend (\S+)\.safetensors\nstopped\n$", said)[1]
+            name = re.search(r"\nto go on with it: helios extend \S+/(\S+)\.safetensors\nstopped\n$", said)[1]
             names.remove(name)
             assert film.returncode == 130
         more = (
@@ -250,7 +260,7 @@ def test_a_place_that_cannot_be_written(model, tmp_path, capsys):
     assert len(frames(longest)) == 33 and longest.with_suffix(".safetensors").exists()
 
 
-def test_a_memory_from_elsewhere(model, tmp_path, capsys):
+def test_a_memory_from_elsewhere(model, tmp_path, monkeypatch, capsys):
     """It decides neither where files are read in a network nor what is written."""
     from safetensors.torch import load_file
 
@@ -262,6 +272,21 @@ def test_a_memory_from_elsewhere(model, tmp_path, capsys):
     memory.save(path, {**notes, "model": "demo", "options": "--vae //evil/vae.safetensors"})
     run("extend", path, status=1)
     assert "say --vae yourself" in capsys.readouterr().err
+    run("extend", path, "--vae", model / "vae.safetensors", "--length", 33, "-o", tmp_path / "-said.mp4")
+    monkeypatch.chdir(tmp_path)
+    run("extend", "--length", 33, "--", "-said.safetensors")
+    capsys.readouterr()
+    for options, said in (("--cfg nan", "--cfg"), ("--variant 'x", "quotation"), ("--variant nonsense", "nonsense")):
+        memory.save(path, {**notes, "model": "demo", "options": options})
+        run("extend", path, status=1)
+        error = capsys.readouterr().err
+        assert error.startswith("helios: m.safetensors: its options: ") and said in error
+    memory.save(path, {**notes, "model": "demo", "options": "--help"})
+    run("extend", path, "--length", 33, "-o", tmp_path / "help.mp4", "--negative=-blur", "--force")
+    assert HistoryMemory.load(tmp_path / "help.safetensors")[1]["options"] == "--negative=-blur"
+    run("extend", tmp_path / "help.safetensors", "--length", 33)
+    assert HistoryMemory.load("help-2.safetensors")[1]["options"] == "--variant=distilled --negative=-blur"
+    capsys.readouterr()
     memory.save(path, {**notes, "model": str(model), "options": f"--force -o {tmp_path / 'other.mp4'} --length 99"})
     run("extend", path, "--length", 33)
     assert not (tmp_path / "other.mp4").exists() and len(frames(tmp_path / "m-2.mp4")) == 33

@@ -238,3 +238,10 @@ def test_pictures_of_other_kinds(tmp_path):
     (tmp_path / "none.png").write_bytes(b"no picture")
     with pytest.raises(OSError, match="none.png"):
         read_image(tmp_path / "none.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "deep.png").read_bytes()[:-30])
+    with pytest.raises(OSError, match="^cut.png: cannot be read as a picture"):
+        read_image(tmp_path / "cut.png")
+    for pixels in (np.full((2, 2), 2**30, np.int32), np.full((2, 2), 0.5, np.float32)):
+        Image.fromarray(pixels).save(tmp_path / "deeper.tif")
+        with pytest.raises(ValueError, match="^deeper.tif: a picture of more than 16 bits"):
+            read_image(tmp_path / "deeper.tif")
