@@ -212,7 +212,7 @@ def pictures(demo: Demo, count: int, seed: int) -> dict[str, float]:
 
 def videos(demo: Demo, count: int, seed: int) -> dict[str, float]:
     """Films that go on from a video: whether it still moves as it did, and where it is in each frame (`offsets`)."""
-    rng, moves, made, wanted = np.random.default_rng(seed), [], [], []
+    rng, moves, made, wanted, motions = np.random.default_rng(seed), [], [], [], []
     for number in seeds_of_films(seed, MANY):
         if len(made) == count:
             break
@@ -226,8 +226,9 @@ def videos(demo: Demo, count: int, seed: int) -> dict[str, float]:
         (chunk,) = demo.film([(0, 0, scene)], 1, number, memory, seen=1)
         made.append(follow(look(chunk[WATCHED]), thing.colour))
         wanted.append(after)
+        motions.append(thing.motion)
         moves.append(is_motion(made[-1], thing.motion))
-    return {"goes on": float(np.mean(moves)), **offsets(made, wanted)}
+    return {"goes on": float(np.mean(moves)), **offsets(made, wanted, motions)}
 
 
 def film_anywhere(scene: Scene, chunks: int, seed: int) -> np.ndarray:
@@ -235,9 +236,10 @@ def film_anywhere(scene: Scene, chunks: int, seed: int) -> np.ndarray:
     return make_film([scene] * chunks, [1.0] * chunks, np.random.default_rng(seed), anywhere=True)
 
 
-def offsets(made: list[np.ndarray], wanted: list[np.ndarray]) -> dict[str, float]:
+def offsets(made: list[np.ndarray], wanted: list[np.ndarray], told: list[str] | None = None) -> dict[str, float]:
     """Of where things are and where they would be, (T, 2) for each film: in how many films they are near at first, the
-    usual distance in pixels, and as a guess what it would be from one place, the middle of all wanted ones."""
+    usual distance in pixels, and as a guess what it would be from the middle of all wanted places; of those films, if
+    the prompt says something of the place, that are `told` the same."""
 
     def distances(places: list[np.ndarray]) -> list[np.ndarray]:
         return [np.nan_to_num(np.hypot(*(at - to).T), nan=LOST) for at, to in zip(places, wanted)]
@@ -246,8 +248,11 @@ def offsets(made: list[np.ndarray], wanted: list[np.ndarray]) -> dict[str, float
         return float(np.median([np.median(film) for film in distances(places)]))
 
     near = float(np.mean([film[0] < NEAR for film in distances(made)]))
-    middle = np.nanmedian(np.concatenate(wanted), axis=0)
-    return {"begins there": near, "pixels off": typical(made), "a guess": typical([middle[None]] * len(wanted))}
+    told, alike = told or [""] * len(wanted), {}
+    for film, said in zip(wanted, told):
+        alike.setdefault(said, []).append(film)
+    middles = {said: np.nanmedian(np.concatenate(films), axis=0, keepdims=True) for said, films in alike.items()}
+    return {"begins there": near, "pixels off": typical(made), "a guess": typical([middles[said] for said in told])}
 
 
 def moving_scene(rng) -> Scene:

@@ -83,7 +83,7 @@ and colour, which the prompt says too. "a guess" is the median distance from the
 A chunk behind a drawn video of a thing that moves to a side, and has room to move on ({videos} or {fewer_videos}
 films): how often it goes on as it moved, which the prompt says too; how often it is at first less than {near:g}
 pixels from where it would be, and the median of its distances from there in all frames, which the prompt does not
-say; and, as a guess, the same median from one place, the middle of all where things would be.
+say; and, as a guess, the same median from the middle of all places where things that go the same way would be.
 
 {videos_table}
 

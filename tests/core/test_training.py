@@ -87,7 +87,7 @@ def test_what_is_drawn_is_measured():
     assert way == pytest.approx([0, 0, 0.5, 1, 1], abs=0.05)
     found = evaluate.pictures(demo, 2, seed=1)
     assert found["ground and colour of chunk 5"] == found["begins there"] == 1 and found["pixels off"] == 0
-    found = evaluate.videos(demo, 4, seed=1)
+    found = evaluate.videos(demo, 8, seed=1)
     assert found["goes on"] == found["begins there"] == 1 and found["pixels off"] == 0 < 20 < found["a guess"]
     long = evaluate.minute(demo, seed=1, chunks=4)
     assert long["chunks with the thing"] == 1 and long["thing's drift"] < 0.01 and long["ground's drift"] < 0.01
@@ -201,6 +201,7 @@ def test_a_guess_is_the_middle_of_all_places():
     wanted = [np.array([[0.0, 0.0]]), np.array([[30.0, 40.0]]), np.array([[90.0, 120.0]])]
     found = evaluate.offsets([wanted[0] + 3, wanted[1], np.full((1, 2), np.nan)], wanted)
     assert found == {"begins there": pytest.approx(2 / 3), "pixels off": pytest.approx(18**0.5), "a guess": 50.0}
+    assert evaluate.offsets(wanted, wanted, ["left", "right", "left"])["a guess"] == 75.0
 
 
 def test_a_blend_is_drawn_between():
