@@ -227,6 +227,7 @@ def begin(args, codec, width: int, height: int, seed: int) -> HistoryMemory:
 
 
 def extend(args) -> None:
+    args.memory = memory_of(args.memory) if args.memory.suffix == ".mp4" else args.memory
     memory, notes = HistoryMemory.load(args.memory)
     if len(memory.frames) > 1:
         raise ValueError(f"{args.memory.name}: the memory of {len(memory.frames)} films at once; only one can go on")
@@ -340,6 +341,12 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
     goes on without a gap."""
     if args.stream and sys.stdout.isatty():
         raise ValueError("--stream: standard output is a terminal; send it to a player or a file: ... | mpv -")
+    end = memory.chunk + chunk_count(args.length)
+    for segment in schedule.segments:
+        if segment.start >= end:
+            print(f"chunk {segment.start} is not reached, the film ends before {end}: {segment.text}", file=sys.stderr)
+    if parts.is_demo and (memory.width, memory.height) != parts.size:
+        print(f"the demo knows nothing but {parts.size[0]}x{parts.size[1]}", file=sys.stderr)
     schedule, negative = parts.embed(schedule)
     recipe, chunks, keep = parts.recipe, chunk_count(args.length), memory_of(output)
     model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
@@ -370,9 +377,13 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
         seconds, frames = time.monotonic() - begun, chunks * CHUNK_FRAMES
         print(f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} a second", file=sys.stderr)
     finally:
+        if film.frames < (total := chunks * CHUNK_FRAMES):
+            print(f"{output}: {film.frames} of {total} frames", file=sys.stderr)
         if film.frames and keep.exists():
+            as_module = Path(sys.argv[0]).parent.name == "helios_core"
+            words = [sys.executable, "-m", "helios_core"] if as_module else ["helios"]
             join = subprocess.list2cmdline if os.name == "nt" else shlex.join
-            print(f"to go on with it: {join(['helios', 'extend', str(keep.absolute())])}", file=sys.stderr)
+            print(f"to go on with it: {join([*words, 'extend', str(keep.absolute())])}", file=sys.stderr)
 
 
 def options_of(args) -> str:
@@ -424,6 +435,7 @@ def info(args) -> None:
     from .download import checksum
 
     for path in args.path or [demo_folder()]:
+        path = memory_of(path) if path.suffix == ".mp4" else path
         try:
             memory, notes = HistoryMemory.load(path) if path.is_file() else (None, {})
         except ValueError:

@@ -1,5 +1,6 @@
 """The files of a model, as the command line finds them: transformer, text encoder, VAE and how to sample."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class Parts:
         self.text_dtype = torch.float32 if self.is_demo else torch.bfloat16  # UMT5-XXL: 23 or 11 GB
 
     def codec(self):
+        if sys.stderr.isatty():
+            print("loading", file=sys.stderr)  # diffusers alone takes seconds
         from .codecs import VideoCodec
 
         return VideoCodec(self.vae, self.args.device)

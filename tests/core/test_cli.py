@@ -106,7 +106,7 @@ def test_info(model, tmp_path, capsys):
     assert hashlib.sha256(weights.read_bytes()).hexdigest() in said and "distilled" in said and "bfloat16" in said
     notes = {"prompt": "the sea", "model": "demo", "options": "--steps=3,2,1"}
     HistoryMemory.empty(128, 64).save(tmp_path / "m.safetensors", notes)
-    run("info", tmp_path / "m.safetensors")
+    run("info", tmp_path / "m.mp4")
     assert "128x64" in (said := capsys.readouterr().out) and "the sea" in said and "model: demo --steps=3,2,1\n" in said
 
 
@@ -179,7 +179,7 @@ def test_nothing_is_replaced_unasked(model, tmp_path, monkeypatch, capsys):
     for _ in range(2):
         run("generate", "A red star.", *at)
     assert f"helios extend {tmp_path}/helios-2.safetensors" in capsys.readouterr().err
-    run("extend", "helios.safetensors", "--length", "33")  # the model is remembered
+    run("extend", "helios.mp4", "--length", "33")  # its memory is beside it, the model is remembered
     names = [f"helios{n}.{kind}" for n in ("", "-2", "-3") for kind in ("mp4", "safetensors")]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
     assert [HistoryMemory.load(name)[0].chunk for name in names[1::2]] == [1, 1, 2]
@@ -202,7 +202,9 @@ def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path
     at = ["--size", "64x64", "--length", "66", "--model", model, "-o", tmp_path / "a.mp4"]
     run("generate", "--schedule", tmp_path / "story.txt", *at, "--variant", "base", "--steps", "2", "--cfg", "1")
     assert HistoryMemory.load(tmp_path / "a.safetensors")[1]["prompt"] == "A blue ball."
-    said = re.search(r"to go on with it: helios (extend .+)", capsys.readouterr().err)[1]
+    error = capsys.readouterr().err
+    assert "chunk 8 is not reached, the film ends before 2: A purple square." in error
+    said = re.search(r"to go on with it: helios (extend .+)", error)[1]
     run(*said.split(), "--length", 33, "A red ball.")  # as it was told to, in two steps
     memory, notes = HistoryMemory.load(tmp_path / "a-2.safetensors")
     assert (memory.variant, notes["prompt"]) == ("base", "A red ball.")
@@ -240,7 +242,9 @@ def test_films_that_are_ended_from_outside(model, tmp_path):
         if number == signal.SIGKILL:
             (name,) = names
         else:
-            name = re.search(r"\nto go on with it: helios extend \S+/(\S+)\.safetensors\nstopped\n$", said)[1]
+            name = re.search(r"\nto go on with it: \S+ -m helios_core extend \S+/(\S+)\.safetensors\nstopped\n$", said)[
+                1
+            ]
             names.remove(name)
             assert film.returncode == 130
         more = (
