@@ -84,7 +84,7 @@ class Stop:
             raise KeyboardInterrupt
         if self.asked > 2:
             os._exit(130)
-        print("\nthe film is being finished; once more leaves it as it is", file=sys.stderr)
+        print("\nfinishing what was begun; once more ends it at once", file=sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:
