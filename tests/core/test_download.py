@@ -79,17 +79,23 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub(tmp_path):
+def hub(monkeypatch, capsys):
+    """Runs the command: its exit status, and what it said."""
+    from huggingface_hub import constants
+
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     Hub.lies, Hub.cut, Hub.served = set(), {}, []
 
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template.replace(constants.ENDPOINT, endpoint))
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 60)  # of a busy machine
+
     def run(*arguments):
-        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_DISABLE_XET": "1"}
-        settings |= {"HF_HUB_ETAG_TIMEOUT": "60", "HF_HUB_DOWNLOAD_TIMEOUT": "60"}  # of a busy machine
-        settings |= {"HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "helios_core", "download", *map(str, arguments)]
-        return subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, cwd=tmp_path)
+        status = main(["download", *map(str, arguments)])
+        return status, "".join(capsys.readouterr())
 
     yield run
     server.shutdown()
@@ -101,8 +107,8 @@ def test_download(hub, tmp_path):
     models.mkdir(parents=True)
     (models.parent / "main.py").touch()
     (models.parent / "custom_nodes").mkdir()
-    first = hub("mid", "--to", models)
-    assert first.returncode == 0, first.stderr
+    status, said = hub("mid", "--to", models)
+    assert status == 0, said
     have = {p.relative_to(models).as_posix(): p.read_bytes() for p in models.rglob("[!.]*") if p.is_file()}
     assert not (tmp_path / "ComfyUI" / "custom_nodes" / "evil.json").exists()
     wanted = ("transformer/a.safetensors", "transformer/config.json")
@@ -110,16 +116,16 @@ def test_download(hub, tmp_path):
     wan = {"text_encoders/" + Path(TEXT).name: Hub.files[WAN][TEXT], "vae/" + Path(VAE).name: Hub.files[WAN][VAE]}
     assert have == {**transformer, **wan}
     Hub.served.clear()
-    again = hub("mid", "--to", models)
-    assert again.returncode == 0 and "all was there already" in again.stdout and Hub.served == []
+    status, said = hub("mid", "--to", models)
+    assert status == 0 and "all was there already" in said and Hub.served == []
     damaged, config = models / "vae" / Path(VAE).name, models / "diffusion_models/Helios-Mid/transformer/config.json"
     damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
     config.write_bytes(b"[]")
-    assert hub("mid", "--to", models).returncode == 0 and damaged.read_bytes() == Hub.files[WAN][VAE]
+    assert hub("mid", "--to", models)[0] == 0 and damaged.read_bytes() == Hub.files[WAN][VAE]
     assert sorted(name for name, _ in Hub.served) == [VAE, "transformer/config.json"]
     assert config.read_bytes() == b"{}" and config.with_name("config.json.old").read_bytes() == b"[]"
     config.write_bytes(b"[1]")
-    assert hub("mid", "--to", models).returncode == 0 and config.read_bytes() == b"{}"
+    assert hub("mid", "--to", models)[0] == 0 and config.read_bytes() == b"{}"
     assert [config.with_name(f"config.json.old{n}").read_bytes() for n in ("", "2")] == [b"[]", b"[1]"]
 
 
@@ -127,8 +133,8 @@ def test_one_download_at_a_time(hub, tmp_path):
     from filelock import FileLock
 
     with FileLock(tmp_path / ".helios-download.lock"):
-        second = hub("mid", "--to", tmp_path)
-    assert second.returncode == 1 and "another download is under way" in second.stderr and not Hub.served
+        status, said = hub("mid", "--to", tmp_path)
+    assert status == 1 and "another download is under way" in said and not Hub.served
 
 
 def test_the_hub_cannot_be_reached(tmp_path):
@@ -147,23 +153,23 @@ def test_a_broken_download_goes_on(hub, tmp_path):
     part = target.with_name("a.safetensors.part")
     part.write_bytes(content[:1_000_000])
     Hub.cut[name] = 500_000
-    result = hub("mid", "--to", tmp_path / "models")
-    assert result.returncode == 0, result.stderr
+    status, said = hub("mid", "--to", tmp_path / "models")
+    assert status == 0, said
     assert target.read_bytes() == content and not part.exists()
     assert all(begin >= 1_000_000 for served, begin in Hub.served if served == name)
     target.unlink()
     part.write_bytes(b"x" * 1_000_000)
-    assert hub("mid", "--to", tmp_path / "models").returncode == 1 and not target.exists()
-    assert hub("mid", "--to", tmp_path / "models").returncode == 0 and target.read_bytes() == content
+    assert hub("mid", "--to", tmp_path / "models")[0] == 1 and not target.exists()
+    assert hub("mid", "--to", tmp_path / "models")[0] == 0 and target.read_bytes() == content
 
 
 def test_a_wrong_file_is_not_kept(hub, tmp_path):
     Hub.lies = {VAE}
-    result = hub("mid", "--to", tmp_path / "models")
-    assert result.returncode == 1 and "not what the hub says it is (its hash)" in result.stderr
+    status, said = hub("mid", "--to", tmp_path / "models")
+    assert status == 1 and "not what the hub says it is (its hash)" in said
     assert not (tmp_path / "models" / "vae" / Path(VAE).name).exists()
     Hub.lies = set()
-    assert hub("mid", "--to", tmp_path / "models").returncode == 0
+    assert hub("mid", "--to", tmp_path / "models")[0] == 0
 
 
 def test_no_room_on_the_disk(tmp_path, monkeypatch):
