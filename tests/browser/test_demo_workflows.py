@@ -55,8 +55,9 @@ def test_the_prompt_is_seen(server, page, name):
 def test_the_beginning_is_seen(server, page, tmp_path, kind):
     """By the same prompt, the film goes on where its image or video has the thing."""
     begun = []
-    for seed in (10, 11):
-        prompt = prepared(page, f"{DEMO}{kind.title()} to Video", None, {f"Makes the {kind}": {"seed": seed}})
+    for seed, length in ((10, 99), (11, 33)):
+        nodes = {f"Makes the {kind}": {"seed": seed}, SAMPLER: {"length": length}}
+        prompt = prepared(page, f"{DEMO}{kind.title()} to Video", None, nodes)
         memories = [node["inputs"] for node in prompt.values() if node["class_type"] == "HeliosHistoryMemory"]
         (link,) = [inputs[kind] for inputs in memories if kind in inputs]
         path = str(tmp_path / f"{seed}.npy")
@@ -84,7 +85,7 @@ def test_extend_a_film(server, page):
     """Behind the film of Text to Video."""
     folder = server.output_dir / "helios"
     before = set(folder.glob("demo_*.safetensors"))
-    film_of(server, page, "Text to Video", {SAMPLER: {"seed": 1}})
+    film_of(server, page, "Text to Video", {SAMPLER: {"seed": 1, "length": 33}})
     (file,) = set(folder.glob("demo_*.safetensors")) - before
     nodes = {"Helios Load Memory": {"memory_file": f"helios/{file.name} [output]"}}
     frames, prompt, _ = film_of(server, page, "Extend a Film", nodes)
