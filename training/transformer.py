@@ -41,9 +41,9 @@ class Phase:
 
 # What is said is learned from first chunks alone: one of stage 0 has 54 tokens, one at full size 864, a history 240.
 PHASES = (
-    Phase(2600, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
-    Phase(4900, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
-    Phase(math.inf, {BASE: 2, 0: 32, 1: 16, 2: 4}),  # what was before: hardest where few tokens are a picture
+    Phase(2400, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
+    Phase(4400, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
+    Phase(math.inf, {BASE: 2, 0: 32, 1: 12, 2: 3}),  # what was before: hardest where few tokens are a picture
 )
 
 

@@ -35,7 +35,7 @@ class Phase(NamedTuple):
 
 
 # Pictures are cheap to learn colours and shapes from; without whole chunks in the end colours drift in later frames.
-PHASES = Phase(3000, 16, 1), Phase(5000, 4, 9), Phase(900, 2, CHUNK_FRAMES)
+PHASES = Phase(3000, 16, 1), Phase(4000, 4, 9), Phase(900, 2, CHUNK_FRAMES)
 
 
 def make_vae(width: int = WIDTH_OF_VAE) -> AutoencoderKLWan:
@@ -82,7 +82,8 @@ def decode(vae, latents: Tensor) -> Tensor:
 
 def things(video: Tensor) -> Tensor:
     """Where the ground is not seen, (B, 1, T, H, W) of 0 and 1: a ground's colour depends on the height alone."""
-    return ((video - video[..., :1]).abs().amax(1, keepdim=True) > 0.1).float()
+    ground = video[..., [0, video.shape[-1] // 2, -1]].median(-1, keepdim=True).values
+    return ((video - ground).abs().amax(1, keepdim=True) > 0.1).float()
 
 
 def crops(rng: np.random.Generator, batch: int, size: int = CROP, *, frames: int) -> tuple[Tensor, Tensor]:
