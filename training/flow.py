@@ -18,6 +18,7 @@ from helios_core.noise import coarsest
 from helios_core.schedule import STAGES, TRAIN_STEPS, renoise_weights, stage_ranges
 
 from .data import CHUNKS, Encoded
+from .vae import halved
 from .world import Scene, caption
 
 BASE = -1  # the "stage" of training at full size
@@ -137,13 +138,6 @@ def corrupted(frames: Tensor) -> Tensor:
 def given(frames: Tensor) -> Tensor:
     """Noise of one strength on frames (16, T, h, w) that a film did not make, as on the pipelines' images."""
     return add_noise(frames[None], NOISE, 1, torch.default_generator)[0]
-
-
-def halved(x: Tensor, times: int) -> Tensor:
-    """(B, C, T, H, W) with half the height and width, `times` times."""
-    for _ in range(times):
-        x = F.avg_pool3d(x, (1, 2, 2))
-    return x
 
 
 def ends_of(x0: Tensor, noise: Tensor, stage: int) -> tuple[Tensor, Tensor]:

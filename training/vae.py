@@ -1,7 +1,9 @@
 """A Wan 2.1 VAE of width 8 for the world of the demo, trained on crops and saved in Wan's own key layout.
 
 The reconstruction is of latents with noise of a fixed strength, which is a VAE whose posterior variance is not
-learned: the decoder forgives what a sampler gets slightly wrong.
+learned: the decoder forgives what a sampler gets slightly wrong. Latents of half and of a quarter of the size have to
+show the video at that size (EQ-VAE, arXiv 2502.09509): they are what the smaller stages of the pyramid see, and without
+it things all but vanish there.
 """
 
 import math
@@ -13,16 +15,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanAttentionBlock, WanResidualBlock
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanAttentionBlock, WanResample, WanResidualBlock
+from einops import rearrange
 from torch import Tensor
 
 from helios_core.config import CHUNK_FRAMES
+from helios_core.schedule import STAGES
 
 from .state import save_state
 from .world import HEIGHT, WIDTH, changed, draw, plan_film, random_scene
 
 WIDTH_OF_VAE = 8
 NOISE = 0.1
+SMALLER = 0.5  # what smaller latents weigh
 CROP = 64  # pixels
 
 
@@ -35,7 +40,7 @@ class Phase(NamedTuple):
 
 
 # Pictures are cheap to learn colours and shapes from; without whole chunks in the end colours drift in later frames.
-PHASES = Phase(3000, 16, 1), Phase(4000, 4, 9), Phase(900, 2, CHUNK_FRAMES)
+PHASES = Phase(2000, 16, 1), Phase(2000, 4, 9), Phase(700, 2, CHUNK_FRAMES)
 
 
 def make_vae(width: int = WIDTH_OF_VAE) -> AutoencoderKLWan:
@@ -69,15 +74,50 @@ def to_video(frames: np.ndarray) -> Tensor:
 
 
 def encode(vae, video: Tensor) -> Tensor:
-    """(B, 3, 4n + 1, H, W) in -1..1 -> means of the latents (B, 16, n + 1, H/8, W/8), float32."""
+    """(B, 3, 4n + 1, H, W) in -1..1 -> means of the latents (B, 16, n + 1, H/8, W/8), float32.
+
+    All frames at once: what diffusers' own computes four by four, in two thirds of the time.
+    """
+    net = vae.encoder
     with torch.autocast(video.device.type, torch.bfloat16):
-        return vae.encode(video.to(memory_format=torch.channels_last_3d)).latent_dist.mean.float()
+        x = through(net.down_blocks, net.conv_in(video.to(memory_format=torch.channels_last_3d)))
+        x = net.conv_out(net.nonlinearity(net.norm_out(net.mid_block(x))))
+        return vae.quant_conv(x).chunk(2, dim=1)[0].float()
 
 
 def decode(vae, latents: Tensor) -> Tensor:
     """The other way."""
+    net = vae.decoder
     with torch.autocast(latents.device.type, torch.bfloat16):
-        return vae.decode(latents.to(memory_format=torch.channels_last_3d)).sample.float()
+        x = vae.post_quant_conv(latents.to(memory_format=torch.channels_last_3d))
+        x = net.mid_block(net.conv_in(x))
+        for block in net.up_blocks:
+            x = through([*block.resnets, *(block.upsamplers or ())], x)
+        return net.conv_out(net.nonlinearity(net.norm_out(x))).float()
+
+
+def through(layers, x: Tensor) -> Tensor:
+    """x (B, C, T, H, W) through residual blocks and changes of size; in time, the first frame stays alone."""
+    for layer in layers:
+        if not isinstance(layer, WanResample):
+            x = layer(x)
+            continue
+        first, rest = x[:, :, :1], x[:, :, 1:]
+        if layer.mode == "upsample3d" and rest.shape[2]:
+            rest = rearrange(layer.time_conv(rest), "b (n c) t h w -> b c (t n) h w", n=2)
+            x = torch.cat([first, rest], dim=2)
+        frames = layer.resample(rearrange(x, "b c t h w -> (b t) c h w"))
+        x = rearrange(frames, "(b t) c h w -> b c t h w", b=len(x))
+        if layer.mode == "downsample3d" and rest.shape[2]:
+            x = torch.cat([x[:, :, :1], layer.time_conv(x)], dim=2)
+    return x
+
+
+def halved(x: Tensor, times: int) -> Tensor:
+    """(B, C, T, H, W) with half the height and width, `times` times."""
+    for _ in range(times):
+        x = F.avg_pool3d(x, (1, 2, 2))
+    return x
 
 
 def things(video: Tensor) -> Tensor:
@@ -108,6 +148,11 @@ def crops(rng: np.random.Generator, batch: int, size: int = CROP, *, frames: int
     return torch.cat(videos[:batch]), torch.cat(masks[:batch])
 
 
+def difference(out: Tensor, video: Tensor, mask: Tensor) -> Tensor:
+    """Of two videos; things weigh more than ground."""
+    return ((1 + 3 * mask) * ((out - video).abs() + 2 * (out - video).square())).mean()
+
+
 def rate_at(step: int, ends: np.ndarray) -> float:
     """Share of the highest rate: a cosine over the first phases, and a small one that falls to 0 over the last."""
     if step >= ends[-2]:
@@ -135,9 +180,11 @@ def train(path: Path, rate=3e-3, device="cpu", log=print) -> AutoencoderKLWan:
         phase = PHASES[int(np.searchsorted(ends, step, side="right"))]
         video, mask = (x.to(device) for x in crops(rng, phase.batch, frames=phase.frames))
         latents = encode(vae, video)
-        out = decode(vae, latents + NOISE * torch.randn_like(latents))
-        error = (1 + 3 * mask) * ((out - video).abs() + 2 * (out - video).square())
-        loss = error.mean() + 1e-3 * latents.square().mean()
+        noisy = latents + NOISE * torch.randn_like(latents)
+        out, smaller = decode(vae, noisy), 1 + step % (STAGES - 1)
+        loss = difference(out, video, mask) + 1e-3 * latents.square().mean()
+        shown = difference(decode(vae, halved(noisy, smaller)), halved(video, smaller), halved(mask, smaller))
+        loss += SMALLER * shown
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)

@@ -42,12 +42,12 @@ from training.flow import (
     Films,
     ends_of,
     flow_loss,
-    halved,
     noise_levels,
     timesteps_of,
 )
 from training.measure import Seen, follow, ground_of, is_motion, look, nearest, shape_of, things_of
 from training.text import answers, learn_words, make_encoder, make_tokenizer
+from training.vae import decode, encode, halved, make_vae
 from training.world import COLOURS, GROUNDS, Scene, Thing, X, Y, caption, make_film, random_scene
 
 STAGES = (0, 1, 2)
@@ -122,6 +122,24 @@ class Whole:
 
     def encode_image(self, picture):
         return torch.zeros(1, 16, 1, 16, 24), torch.zeros(1, 16, 1, 16, 24)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("frames", [1, 9])
+def test_all_frames_at_once_are_what_four_by_four_are(frames):
+    """The training's way through the VAE computes what diffusers' does."""
+    torch.manual_seed(0)
+    vae = make_vae()
+    for parameter in vae.parameters():
+        parameter += 0.05 * torch.randn_like(parameter)  # new ones see nothing but the newest frame
+    video = torch.rand(1, 3, frames, 32, 48) * 2 - 1
+    latents = encode(vae, video)
+    with torch.autocast("cpu", torch.bfloat16):
+        known = vae.encode(video).latent_dist.mean.float()
+        shown = vae.decode(latents).sample.float()
+    for ours, theirs in ((latents, known), (decode(vae, latents).clamp(-1, 1), shown)):
+        assert ours.shape == theirs.shape and theirs.std() > 0.05
+        assert (ours - theirs).norm() < 0.02 * theirs.norm()
 
 
 def test_films_are_kept_and_counted(tmp_path, monkeypatch):
