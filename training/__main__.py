@@ -1,7 +1,7 @@
 """Make the demo from nothing: python -m training
 
 Every stage leaves its result in training/runs and goes on with what is there: VAE, films as latents, transformer with
-text encoder, few steps; then the files in demo/ and their evaluation. About half a day on two CPU cores. Nothing is
+text encoder, few steps; then the files in demo/ and their evaluation. About eight hours on two CPU cores. Nothing is
 made anew by itself: what is to differ wants another --runs, or what comes after it deleted.
 """
 
@@ -28,9 +28,9 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path(__file__).parent / "runs")
     parser.add_argument("--demo", type=Path, default=Path(__file__).parents[1] / "demo", help="where the files go")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--films", type=int, default=3200, help="of four chunks each: 3,200")
+    parser.add_argument("--films", type=int, default=2400, help="of four chunks each: 2,400")
     parser.add_argument("--clips", type=int, default=6400, help="of one chunk each: 6,400")
-    parser.add_argument("--steps", type=int, default=10400, help="of the transformer's training: 10,400")
+    parser.add_argument("--steps", type=int, default=8400, help="of the transformer's training: 8,400")
     parser.add_argument("--rounds", type=int, default=60, help="of sampling and learning for few steps: 60")
     parser.add_argument("--guided", type=int, default=60, help="rounds of learning what guidance does: 60")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
