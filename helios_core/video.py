@@ -19,7 +19,7 @@ WAITING = 2  # chunks: more would only fill the memory
 
 
 class VideoWriter:
-    """An H.264 mp4 that takes chunks of frames one after the other and holds no more than two of them.
+    """An H.264 mp4 that takes chunks of frames one after the other and holds no more than four of them.
 
     To a file, or to a stream that cannot go back, such as standard output.
 
@@ -125,8 +125,8 @@ class _Encoder:
         self.container.metadata.update(writer.metadata)
         self.video = self.container.add_stream("libx264", rate=writer.fps)
         self.video.width, self.video.height, self.video.pix_fmt = width, height, "yuv420p"
-        # A key frame for each chunk: that is where fragments end, and what a player can seek to.
-        gop = {"g": str(CHUNK_FRAMES), "tune": "zerolatency"}
+        # A key frame for each chunk, none at a cut within: there fragments end, and there a player can seek to.
+        gop = {"g": str(CHUNK_FRAMES), "sc_threshold": "0", "tune": "zerolatency"}
         self.video.options = {"crf": str(writer.crf), "preset": "fast", **gop}
         # Say which matrix turned RGB into YUV (BT.709), or players guess by the size and shift the colours.
         context = self.video.codec_context

@@ -98,13 +98,15 @@ def test_a_kill_leaves_what_was_written(tmp_path, after):
 def test_what_is_done_is_in_the_file(tmp_path):
     """A copy of it at that moment has the frames: all but the newest chunk's while it is written, in the end all."""
     path, counts = tmp_path / "film.mp4", []
+    pictures = film(99)
+    pictures[20:50] = 1 - pictures[20:50]  # cuts, at which no fragment may end
 
     def count():
         shutil.copy(path, tmp_path / "copy.mp4")
         counts.append(len(read(tmp_path / "copy.mp4")))
 
     with VideoWriter(path) as writer:
-        for chunk in film(99).split(33):
+        for chunk in pictures.split(33):
             writer.write(chunk, count)
     assert counts == [33, 66, 99]
 
