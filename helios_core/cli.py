@@ -33,7 +33,7 @@ from .files import INSTALL, demo_folder
 from .frames import fit_frames, read_ends, read_image
 from .memory import HistoryMemory
 from .model import HeliosTransformer
-from .parts import DEMO, DTYPES, Parts, numbers_in
+from .parts import DEMO, DTYPES, Parts, numbers_in, tokens_of
 from .prompts import PromptSchedule, Segment, parse_schedule
 from .recipe import RECIPES
 from .sampler import Chunk, chunk_count, film_length, sample_chunks, step_count
@@ -58,13 +58,19 @@ def main(arguments: list[str] | None = None) -> int:
         args.run(args)
         return 0
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        say("stopped")
         return 130
     except ModuleNotFoundError as error:
-        print(f"helios: {error.name} is missing: {INSTALL}", file=sys.stderr)
+        say(f"helios: {error.name} is missing: {INSTALL}")
     except (ValueError, OSError, ArithmeticError, RuntimeError) as error:  # torch's own are RuntimeErrors
-        print("stopped" if stop.asked else f"helios: {error}", file=sys.stderr)  # the interrupt itself may get lost
+        say("stopped" if stop.asked else f"helios: {error}")  # the interrupt itself may get lost
     return 130 if stop.asked else 1
+
+
+def say(text: str) -> None:
+    """To standard error, while somebody can read it: a closed terminal is no reason to leave a film unfinished."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 class Stop:
@@ -84,7 +90,7 @@ class Stop:
             raise KeyboardInterrupt
         if self.asked > 2:
             os._exit(130)
-        print("\nfinishing what was begun; once more ends it at once", file=sys.stderr)
+        say("\nfinishing what was begun; once more ends it at once")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -141,7 +147,11 @@ def add_film(command: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--seed", type=seed, help="default: 0, when extending the film's own")
     what.add_argument(
-        "-o", "--output", type=Path, help="the film, an .mp4; its memory is saved beside it (default: a new helios.mp4)"
+        "-o",
+        "--output",
+        type=Path,
+        help="the film, an .mp4; its memory is saved beside it (default: a new helios.mp4, "
+        "when extending one beside the memory)",
     )
     what.add_argument("--force", action="store_true", help="replace a film that is there")
     what.add_argument("--stream", action="store_true", help="the growing mp4 to standard output too: ... | mpv -")
@@ -344,19 +354,19 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
     end = memory.chunk + chunk_count(args.length)
     for segment in schedule.segments:
         if segment.start >= end:
-            print(f"chunk {segment.start} is not reached, the film ends before {end}: {segment.text}", file=sys.stderr)
+            say(f"chunk {segment.start} is not reached, the film ends before {end}: {segment.text}")
     if parts.is_demo and (memory.width, memory.height) != parts.size:
-        print(f"the demo knows nothing but {parts.size[0]}x{parts.size[1]}", file=sys.stderr)
+        say(f"the demo knows nothing but {parts.size[0]}x{parts.size[1]}")
     schedule, negative = parts.embed(schedule)
     recipe, chunks, keep = parts.recipe, chunk_count(args.length), memory_of(output)
     model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
     denoise = ModelDenoiser(model, recipe, negative, parts.dtype)
     noise_device = memory.noise_device if memory.noise_device == torch.device(args.device).type else "cpu"
     if noise_device != memory.noise_device:
-        print(f"its random numbers were {memory.noise_device}'s: the seed begins anew here", file=sys.stderr)
+        say(f"its random numbers were {memory.noise_device}'s: the seed begins anew here")
     begun, memory = time.monotonic(), replace(memory.to(args.device), variant=parts.variant)
     what = f"{film_length(chunks)}, {memory.width}x{memory.height}, seed {seed}"
-    print(f"{output}: {what}, {parts.variant} of {parts.name}", file=sys.stderr)
+    say(f"{output}: {what}, {parts.variant} of {parts.name}")
     film, bar = VideoWriter(output), tqdm(total=step_count(recipe, memory.chunk, chunks), unit="step", file=sys.stderr)
     settings = {"chunks": chunks, "seed": seed, "noise_device": noise_device}
     try:
@@ -375,15 +385,15 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
                 else:
                     bar.update()
         seconds, frames = time.monotonic() - begun, chunks * CHUNK_FRAMES
-        print(f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} a second", file=sys.stderr)
+        say(f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} a second")
     finally:
         if film.frames < (total := chunks * CHUNK_FRAMES):
-            print(f"{output}: {film.frames} of {total} frames", file=sys.stderr)
+            say(f"{output}: {film.frames} of {total} frames")
         if film.frames and keep.exists():
             as_module = Path(sys.argv[0]).parent.name == "helios_core"
             words = [sys.executable, "-m", "helios_core"] if as_module else ["helios"]
             join = subprocess.list2cmdline if os.name == "nt" else shlex.join
-            print(f"to go on with it: {join([*words, 'extend', str(keep.absolute())])}", file=sys.stderr)
+            say(f"to go on with it: {join([*words, 'extend', str(keep.absolute())])}")
 
 
 def options_of(args) -> str:
@@ -405,7 +415,7 @@ def player(wanted: bool) -> Iterator[Callable[[torch.Tensor], None]]:
                 stream.write(frames)
         except OSError:
             stream = None
-            print("nobody listens to the stream any more; the film goes on", file=sys.stderr)
+            say("nobody listens to the stream any more; the film goes on")
 
     def close():
         with contextlib.suppress(OSError):
@@ -450,7 +460,7 @@ def info(args) -> None:
             checkpoint = load_checkpoint(path)
             config, tensors = checkpoint.config, checkpoint.tensors.values()
             kinds = sorted({str(t.dtype).removeprefix("torch.") for t in tensors})
-            print(f"{path}: a Helios transformer, {(checkpoint.variant or 'variant not told')}")
+            print(f"{path}: a Helios transformer, {checkpoint.variant or 'variant not told'}")
             print(f"  {sum(t.numel() for t in tensors) / 1e9:.3g} billion parameters, {', '.join(kinds)}")
             print(f"  {config.num_layers} layers, {config.num_attention_heads} heads x {config.attention_head_dim}")
             print(f"  text {config.text_dim} wide, patches {config.patch_size}")
@@ -476,12 +486,12 @@ def estimate(args) -> None:
     parts, on_gpu = Parts(args), torch.device(args.device).type == "cuda"
     width, height = args.size or parts.size
     parts.recipe.check_size(width, height)
-    config, chunks = parts.checkpoint.config, chunk_count(args.length)
+    config, chunks, tokens = parts.checkpoint.config, chunk_count(args.length), tokens_of(parts.text)
     h, w, wide = height // SPATIAL_FACTOR, width // SPATIAL_FACTOR, parts.dtype.itemsize
     needs = {
         "transformer": sum(tensor.numel() for tensor in parts.checkpoint.tensors.values()) * wide,
         "its activations": activation_bytes(config, h, w, wide),
-        "a prompt's keys and values": text_bytes(config, wide) * (1 + (parts.recipe.cfg > 1)),
+        "a prompt's keys and values": text_bytes(config, tokens, wide) * (1 + (parts.recipe.cfg > 1)),
         "VAE": numbers_in(parts.vae) * (cpu_dtype() if parts.on_cpu else torch.float32).itemsize,
     }
     steps, kept = step_count(parts.recipe, 0, chunks), config.in_channels * (HISTORY_LATENTS + 1) * h * w * 4
@@ -495,7 +505,7 @@ def estimate(args) -> None:
         print(f"  main memory, computed: {text / 1e9:.2f} GB, while the text encoder is read")
     print(f"  disk: the film {film / 1e6:.1f} MB at {BITS} bits a pixel, memory file {kept / 1e6:.1f} MB at any length")
     model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
-    first, later = seconds_per_chunk(model, parts.recipe, width, height, args.device, parts.dtype)
+    first, later = seconds_per_chunk(model, parts.recipe, tokens, width, height, args.device, parts.dtype)
     codec, latents = parts.codec(), torch.zeros(1, config.in_channels, CHUNK_LATENTS, h, w)
     for _ in range(2):  # the first one also looks for the fastest convolutions
         begun = time.perf_counter()

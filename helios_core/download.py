@@ -67,6 +67,15 @@ def download(items: list[Item], models: Path, log=print) -> None:
     somebody else is at it."""
     from filelock import FileLock, Timeout
 
+    models.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(models / ".helios-download.lock", timeout=0):
+            fetch_missing(items, models, log)
+    except Timeout as error:
+        raise OSError(f"{models}: another download is under way") from error
+
+
+def fetch_missing(items: list[Item], models: Path, log) -> None:
     log(f"{len(items)} files, {sum(item.size for item in items) / 1e9:.1f} GB, into {models}")
     if any(item.target.exists() for item in items):
         log("checking what is there")
@@ -80,17 +89,11 @@ def download(items: list[Item], models: Path, log=print) -> None:
     for folder, need in needs.values():
         if need + min(need, SPARE) > (free := shutil.disk_usage(folder).free):
             raise OSError(f"{folder}: {need / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
-    if not missing:
-        return log("all was there already")
-    try:
-        with FileLock(models / ".helios-download.lock", timeout=0):
-            for item in missing:
-                log(f"{item.target.relative_to(models)}: {item.size / 1e9:.2f} GB")
-                fetch(item)
-                put(item, log)
-    except Timeout as error:
-        raise OSError(f"{models}: another download is under way") from error
-    log("all there")
+    for item in missing:
+        log(f"{item.target.relative_to(models)}: {item.size / 1e9:.2f} GB")
+        fetch(item)
+        put(item, log)
+    log("all there" if missing else "all was there already")
 
 
 def put(item: Item, log) -> None:

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from .config import CHUNK_LATENTS, SPATIAL_FACTOR, TEXT_TOKENS, HeliosConfig
+from .config import CHUNK_LATENTS, SPATIAL_FACTOR, HeliosConfig
 from .denoise import ModelDenoiser
 from .memory import HistoryMemory
 from .model import HeliosTransformer
@@ -33,16 +33,18 @@ def token_bytes(config: HeliosConfig, size: int) -> int:
     return max(attention, mlp)
 
 
-def text_bytes(config: HeliosConfig, size: int) -> int:
+def text_bytes(config: HeliosConfig, tokens: int, size: int) -> int:
     """Bytes of all blocks' keys and values of one prompt."""
-    return 2 * config.num_layers * TEXT_TOKENS * config.dim * size
+    return 2 * config.num_layers * tokens * config.dim * size
 
 
 @torch.inference_mode()
-def seconds_per_chunk(model: HeliosTransformer, recipe: Recipe, width: int, height: int, device, dtype) -> list[float]:
-    """Measured seconds of the first chunk and of a later one, sampling alone."""
+def seconds_per_chunk(
+    model: HeliosTransformer, recipe: Recipe, tokens: int, width: int, height: int, device, dtype
+) -> list[float]:
+    """Measured seconds of the first chunk and of a later one, sampling alone, with a prompt of so many tokens."""
     memory = HistoryMemory.empty(width, height).to(device)
-    text = torch.zeros(1, TEXT_TOKENS, model.config.text_dim, device=device, dtype=dtype)
+    text = torch.zeros(1, tokens, model.config.text_dim, device=device, dtype=dtype)
     denoise = ModelDenoiser(model, recipe, text if recipe.cfg > 1 else None, dtype)
     prompt, cost = ((1.0, text),), []
     for stage, plan in enumerate(plan_chunk(recipe, 1, width // SPATIAL_FACTOR, height // SPATIAL_FACTOR)):

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from .checkpoint import load_checkpoint, read_tensors
+from .config import TEXT_TOKENS
 from .files import demo_folder
 from .prompts import PromptSchedule
 from .recipe import DEMO_RECIPES, RECIPES, parse_steps
@@ -58,7 +59,12 @@ class Parts:
 
 def is_demo(model: Path | None) -> bool:
     """By its name only where no file or folder of one's own has it."""
-    return model is None or (model.samefile(demo_folder()) if model.exists() else model == DEMO)
+    if model is None or not model.exists():
+        return model in (None, DEMO)
+    try:
+        return model.samefile(demo_folder())
+    except FileNotFoundError:  # somebody has deleted it
+        return False
 
 
 def beside(folder: Path, what: str) -> Path:
@@ -81,3 +87,11 @@ def numbers_in(path: Path) -> int:
 
     tensors, _ = read_tensors(weight_files(path))
     return sum(tensor.numel() for tensor in tensors.values())
+
+
+def tokens_of(text_encoder: Path) -> int:
+    """How many tokens a prompt is filled up to."""
+    from .codecs import weight_files
+
+    _, metadata = read_tensors(weight_files(text_encoder))
+    return int(metadata.get("tokens", TEXT_TOKENS))

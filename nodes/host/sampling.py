@@ -63,7 +63,8 @@ def make_film(
 ) -> HistoryMemory:
     """Make a film, or what is missing of it on disk, and hand each chunk to `take` as it is done.
 
-    `take` gets raw latents (B, 16, 9, H/8, W/8), off the GPU. Returns the memory to go on from.
+    `take` gets raw latents (B, 16, 9, H/8, W/8), where the host keeps what nodes hand on. Returns the memory to
+    go on from.
     """
     check(film)
     film = replace(film, schedule=encode_keyframes(film.schedule, film.memory.width, film.memory.height))
@@ -80,8 +81,8 @@ def make_film(
                 store.save(chunk, notes)
             except OSError as error:  # a full disk must not end the film
                 say(f"chunk {chunk.index} could not be kept on disk: {error}")
-        text = texts.get(chunk.start.prompt[-1][1])
-        changed = text and text != next((r["prompt"] for r in reversed(records) if "prompt" in r), None)
+        text = texts.get(chunk.start.prompt[-1][1]) or ""
+        changed = text != next((r["prompt"] for r in reversed(records) if "prompt" in r), "")
         records.append({**notes, **({"prompt": text} if changed else {}), **({"reused": True} if reused else {})})
         take(latent_format.process_out(chunk.latents).to(mm.intermediate_device()))
 
@@ -114,11 +115,11 @@ def check(film: Film) -> None:
                 f"{len(segment.prompt)} parts; both need the same number of parts, or use a cut there"
             )
     for tensor_and_values in [e for s in film.schedule.segments for e in s.prompt] + list(film.negative or ()):
-        unusable = {"area", "mask", "control"} & tensor_and_values[1].keys()
+        unusable = {"area", "mask", "control", "concat_latent_image"} & tensor_and_values[1].keys()
         if unusable:
             raise ValueError(
                 f"The conditioning has {' and '.join(sorted(unusable))}, which cannot work here: a chunk is made at "
-                "several sizes. Connect it without."
+                "several sizes. Connect it without; a picture to begin with goes into Helios History Memory."
             )
     channels = film.model.model.diffusion_model.config.in_channels
     if film.memory.frames.shape[1] != channels:
@@ -139,10 +140,12 @@ def open_store(film: Film, autosave: Autosave | None, say) -> ChunkStore | None:
     """The folder for this film's chunks; None if they are not to be kept, or could not be told from others."""
     if autosave is None:
         return None
+    # The host evaluates no negative prompt where guidance is off.
+    heard = film.recipe.cfg != 1 or film.model.model_options.get("disable_cfg1_optimization")
     try:
         for segment in film.schedule.segments:
             name_of(segment.prompt)
-        what = name_of_model(film.model), film.recipe, name_of(film.negative), film.stream
+        what = name_of_model(film.model), film.recipe, name_of(film.negative if heard else None), film.stream
     except Unrecognisable as error:
         say(f"autosave is off: {error} cannot be recognised again")
         return None
@@ -289,7 +292,7 @@ def keys_values_fit(guider, shape) -> bool:
     config, device = model.diffusion_model.config, guider.model_patcher.load_device
     prompts = 1 if guider.cfg == 1 else 2
     size = mm.dtype_size(model.get_dtype_inference())
-    keys_values = shape[0] * prompts * text_bytes(config, size)
+    keys_values = shape[0] * prompts * text_bytes(config, model.text_tokens, size)
     # The patcher counts what could be evicted too, where weights come and go.
     free = getattr(guider.model_patcher, "get_free_memory", mm.get_free_memory)(device)
     return free > keys_values + 1.5 * model.memory_required(list(shape))

@@ -1,11 +1,16 @@
 """The command line, with a small random model in the layouts of the real files; and downloads, from a small hub."""
 
+import contextlib
+import fcntl
 import hashlib
+import itertools
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import replace
 from functools import partial
@@ -75,7 +80,7 @@ def test_guided_variants(model, tmp_path, variant):
     for name, extra in (("a", []), ("b", ["--negative", "A blue ball."]), ("c", ["--cfg", "1"])):
         run("generate", "A red star.", *at, *extra, "-o", tmp_path / f"{name}.mp4")
     ends = [HistoryMemory.load(tmp_path / f"{name}.safetensors")[0].frames for name in "abc"]
-    assert not any(torch.equal(x, y) for x, y in zip(ends, ends[1:]))
+    assert not any(torch.equal(x, y) for x, y in itertools.combinations(ends, 2))
 
 
 def test_streaming(model, tmp_path, capfdbinary):
@@ -249,6 +254,30 @@ def test_films_that_are_ended_from_outside(model, tmp_path):
         counted = HistoryMemory.load(tmp_path / f"{name}.safetensors")[0].chunk * 33
         more = len(frames(tmp_path / f"{name}.mp4")) - counted
         assert more == 0 or number == signal.SIGKILL and 0 < more <= 33
+
+
+def test_a_closed_terminal(model, tmp_path):
+    """What is said to nobody does not end the film before its file is whole; nor does another signal."""
+    (ours, terminal), said = os.openpty(), b""
+    command = [sys.executable, "-m", "helios_core", "generate", "A red star.", "--model", model, "--size", "64x64"]
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # without a size there is no bar
+    how = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=terminal)
+    how["preexec_fn"] = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    film = subprocess.Popen([*command, "--length", "100000"], **how)
+    os.close(terminal)
+    os.set_blocking(ours, False)
+    while not (tmp_path / "helios.safetensors").exists():
+        with contextlib.suppress(BlockingIOError):
+            said += os.read(ours, 4096)  # a terminal that nobody reads from would hold it
+        time.sleep(0.01)
+    os.close(ours)
+    assert b"step/s" in said
+    film.send_signal(signal.SIGHUP)
+    time.sleep(0.02)
+    film.send_signal(signal.SIGTERM)
+    assert film.wait(60) == 130
+    counted = HistoryMemory.load(tmp_path / "helios.safetensors")[0].chunk * 33
+    assert len(frames(tmp_path / "helios.mp4")) == counted
 
 
 def test_a_place_that_cannot_be_written(model, tmp_path, capsys):

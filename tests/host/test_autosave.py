@@ -153,6 +153,7 @@ def test_what_decides_a_film(server):
         again, found, said = run(server, build, **inputs)
         assert "autosave is off" not in said, said
         assert found == CHUNKS and torch.equal(again, made[name]), name
+    assert run(server, negative=OTHER)[1] == CHUNKS  # Distilled has no guidance, and does not hear it
     for name in ("seed", "steps", "lora", "lora's strength", "file", "block patch"):
         assert not torch.equal(made[name], made["plain"]), name
 

@@ -92,6 +92,12 @@ def area(g):
     return g.add("ConditioningSetArea", conditioning=g.text(POSITIVE), width=64, height=64, x=0, y=0, strength=1.0)
 
 
+def start_image(g):
+    text, image = g.text(POSITIVE), g.add("EmptyImage", width=128, height=64, batch_size=1, color=0)
+    size = dict(width=128, height=64, length=33, batch_size=1)
+    return g.add("WanImageToVideo", positive=text, negative=text, vae=g.vae(), start_image=image, **size)
+
+
 def size(width, height, variant="distilled"):
     return sample(variant, memory=lambda g: g.add("HeliosHistoryMemory", width=width, height=height))
 
@@ -228,6 +234,7 @@ BAD_RUNS = {
     "embeddings of CLIP": (sample(positive=embeddings(1, dim=48)), SAMPLER, r"text emb.* 48 wide, .*32: .*UMT5"),
     "negative of CLIP": (sample("base", negative=embeddings(1, dim=48)), SAMPLER, r"48 wide"),
     "positive with an area": (sample(positive=area), SAMPLER, r"The conditioning has area, which cannot work here"),
+    "Wan's image to video": (sample(positive=start_image), SAMPLER, r"has concat_latent_image, .* Helios History Mem"),
     "no prompt": (sample(positive=None), SAMPLER, r"schedule and positive: connect one of them"),
     "both prompts": (sample(schedule=nan_from_chunk_1), SAMPLER, r"schedule and positive: connect one of them"),
     "Mid without negative": (sample("mid", negative=None), SAMPLER, r"negative: cfg=5 needs .*or set cfg to 1"),

@@ -18,7 +18,7 @@ GOOD = dict(format="helios-memory-1", helios_memory=json.dumps(dict(chunk=1, see
 
 
 def save(graph, samples, prefix="helios/film", **inputs):
-    return graph.add("HeliosSaveMemory", memory=[samples[0], 1], filename_prefix=prefix, **inputs)
+    return graph.add("HeliosSaveMemory", **{"memory": [samples[0], 1], "filename_prefix": prefix, **inputs})
 
 
 def load(graph, name, **inputs):
@@ -89,6 +89,30 @@ def test_what_the_file_tells(server):
             sizes.append(image.size)
             pixel = image.convert("RGB").getpixel((2, 2))
     assert sizes == [(128, 64), (320, 192)] and max(abs(a - b) for a, b in zip(pixel, (0xC0, 0x10, 0x20))) < 8
+
+
+def test_what_has_no_text_has_no_prompt(server):
+    """It does not keep the prompt of the film that it goes on from."""
+    graph = Graph(server)
+    clip = graph.add("TestTinyCLIPLoader", width=32)
+    model, schedule = graph.load(), graph.add("HeliosPromptSchedule", clip=clip, schedule="0: the sea", fps=24.0)
+    begun = graph.sample(model, schedule=schedule, length=33, steps="1")
+    more = graph.sample(model, positive=POSITIVE, memory=[begun[0], 1], length=66, steps="1")
+    save(graph, more, "helios/untold")
+    graph.run()
+    memory, notes = HistoryMemory.load(saved_files(server, "untold")[0])
+    assert [entry.get("prompt") for entry in memory.log] == ["the sea", "", None] and notes["prompt"] == ""
+
+
+def test_a_rough_thumbnail_has_the_colours_of_previews(server):
+    """Those that the host's sampler previews give the mean latent."""
+    HistoryMemory.empty(128, 64).save(server.input_dir / "mean.safetensors")
+    graph = Graph(server)
+    shown = save(graph, [load(graph, "mean.safetensors")[0]], "helios/mean", memory=load(graph, "mean.safetensors"))
+    (picture,) = graph.run()["outputs"][shown[0]]["images"]
+    with Image.open(io.BytesIO(server.view(picture))) as image:
+        pixel = image.convert("RGB").getpixel((9, 9))
+    assert pixel == pytest.approx([127.5 * (1 + bias) for bias in (-0.1835, -0.0868, -0.3360)], abs=1)
 
 
 def test_files_are_listed(server):
