@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -40,15 +40,22 @@ def fit_frames(frames: Tensor, width: int, height: int, mode: str) -> Tensor:
 
 
 def read_ends(
-    source: str | Path | BytesIO, *, start: float = 0, duration: float = 0, fit=lambda frames: frames
+    source: str | Path | BytesIO,
+    *,
+    start: float = 0,
+    duration: float = 0,
+    fit: Callable[[Tensor], Tensor] = lambda frames: frames,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor, int]:
     """A video's first frame, its last 99 (fewer if it is shorter) and how many it has, in memory for 100 of them.
 
     `start` and `duration` in seconds choose a part, 0 the whole; `fit`, called with frames (1, H, W, 3), brings each to
-    the size that is wanted before they are put together. Raises ValueError for what is no video.
+    the size that is wanted before they are put together; `check` is called for each frame, what it raises ends the
+    reading. Raises ValueError for what is no video.
     """
     first, tail, count = None, deque(maxlen=TAIL), 0
     for frame in _decode(source, start, duration):
+        check()
         first = first or frame
         tail.append(frame)
         count += 1

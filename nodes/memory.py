@@ -61,7 +61,7 @@ class HeliosHistoryMemory(io.ComfyNode):
                     control_after_generate=False,
                     optional=True,
                     tooltip="For the noise on image or video. Where the sampler has the same seed its noise goes on "
-                    "from here, as in the official script.",
+                    "from here, as in the official script on a CPU.",
                 ),
                 *noise_inputs(),
             ],

@@ -1,6 +1,5 @@
 """The film itself: as latents, or straight into a file."""
 
-import json
 from dataclasses import replace
 
 import torch
@@ -85,7 +84,7 @@ def film_inputs():
             options=["cpu", "reference"],
             default="cpu",
             tooltip="cpu: a seed means the same film on every machine. reference: random numbers of the GPU, "
-            "as the official script draws them.",
+            "as the official script draws them; those on an image or a video to begin with are the CPU's.",
             extra_dict=ADVANCED,
         ),
         io.Boolean.Input(
@@ -130,13 +129,13 @@ def make_film(
     amplify_first_chunk,
     skip_first_chunk,
     noise_device,
-    schedule,
-    positive,
-    negative,
-    memory,
-    autosave,
-    autosave_films,
-    autosave_gb,
+    schedule=None,
+    positive=None,
+    negative=None,
+    memory=None,
+    autosave=True,
+    autosave_films=20,
+    autosave_gb=20.0,
 ) -> HistoryMemory:
     """Make the film that the widgets ask for, hand its latents to `take` chunk by chunk, and return its memory."""
     recipe = parse_steps(steps, host.recipe_of(model))
@@ -194,46 +193,9 @@ class HeliosChunkSampler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        model,
-        seed,
-        length,
-        steps,
-        cfg,
-        solver,
-        amplify_first_chunk,
-        skip_first_chunk,
-        noise_device,
-        schedule=None,
-        positive=None,
-        negative=None,
-        memory=None,
-        autosave=True,
-        autosave_films=20,
-        autosave_gb=20.0,
-    ) -> io.NodeOutput:
+    def execute(cls, **film) -> io.NodeOutput:
         latents = []
-        memory = make_film(
-            cls.hidden.unique_id,
-            latents.append,
-            model,
-            seed,
-            length,
-            steps,
-            cfg,
-            solver,
-            amplify_first_chunk,
-            skip_first_chunk,
-            noise_device,
-            schedule,
-            positive,
-            negative,
-            memory,
-            autosave,
-            autosave_films,
-            autosave_gb,
-        )
+        memory = make_film(cls.hidden.unique_id, latents.append, **film)
         return io.NodeOutput({"samples": torch.cat(latents, dim=2), "helios_chunk_frames": CHUNK_FRAMES}, memory)
 
 
@@ -292,55 +254,19 @@ class HeliosSampleToVideo(io.ComfyNode):
         tiling,
         tile_size,
         overlap,
-        model,
-        seed,
-        length,
-        steps,
-        cfg,
-        solver,
-        amplify_first_chunk,
-        skip_first_chunk,
-        noise_device,
-        schedule=None,
-        positive=None,
-        negative=None,
-        memory=None,
-        autosave=True,
-        autosave_films=20,
-        autosave_gb=20.0,
         audio=None,
         smooth_seams=False,
+        **film,
     ) -> io.NodeOutput:
         path, subfolder = host.output_path(filename_prefix, ".mp4")
         sound = None if audio is None else (audio["waveform"][0], audio["sample_rate"])
-        workflow = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
-        metadata = {key: json.dumps(value) for key, value in workflow.items() if value is not None}
         smoother = SeamSmoother()
-        with VideoWriter(path, fps=fps, crf=crf, metadata=metadata, audio=sound) as writer:
+        with VideoWriter(path, fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=sound) as writer:
 
             def take(latents):
                 for frames in host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap)):
                     writer.write(smoother.smooth(frames) if smooth_seams else frames)
 
-            memory = make_film(
-                cls.hidden.unique_id,
-                take,
-                model,
-                seed,
-                length,
-                steps,
-                cfg,
-                solver,
-                amplify_first_chunk,
-                skip_first_chunk,
-                noise_device,
-                schedule,
-                positive,
-                negative,
-                memory,
-                autosave,
-                autosave_films,
-                autosave_gb,
-            )
+            memory = make_film(cls.hidden.unique_id, take, **film)
         shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), memory, ui=shown)

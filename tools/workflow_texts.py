@@ -64,9 +64,8 @@ LAKE = (
 )
 SUNNY_END = (
     "The small wooden rowing boat glides out onto the mountain lake in bright morning sun, oars dipping, drops "
-    "glittering as they fall. The mist is gone, the peaks shine, reeds sway along the shore. The camera follows "
-    "the boat "
-    "from the jetty. Cinematic, warm clear light, fine detail in wood and water."
+    "glittering as they fall. The mist is gone, the peaks shine, reeds sway along the shore. The camera follows the "
+    "boat from the jetty. Cinematic, warm clear light, fine detail in wood and water."
 )
 STORMY_END = (
     "A storm breaks over the mountain lake: black clouds pour over the peaks, wind whips the water into waves, the "

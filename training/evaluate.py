@@ -36,7 +36,7 @@ from .world import GROUNDS, HEIGHT, WIDTH, Scene, Thing, caption, make_film, ran
 
 WATCHED = slice(0, CHUNK_FRAMES, 4)  # frames of a chunk that are looked at
 LOST = 100.0  # pixels off, where a thing is not seen at all
-NEAR = 8.0  # pixels; a small thing is 25 wide or more
+NEAR = 8.0  # pixels; the narrowest thing, a small bar, is 16 wide
 MANY = 500  # films, more than are asked of any question
 Script = list[tuple[int, int, Scene]]  # (start, blend, scene), as a schedule's segments
 

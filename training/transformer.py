@@ -1,7 +1,6 @@
 """Train the demo's transformer and text encoder together: flow matching at full size and in the pyramid at once."""
 
 import copy
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ CONFIG = HeliosConfig(
 
 @dataclass(frozen=True)
 class Phase:
-    """Until this step, so many chunks of a step at full size and at each stage of the pyramid."""
+    """Until this share of all steps, so many chunks of a step at full size and at each stage of the pyramid."""
 
     until: float
     sizes: dict[int, int]
@@ -41,9 +40,9 @@ class Phase:
 
 # What is said is learned from first chunks alone: one of stage 0 has 54 tokens, one at full size 864, a history 240.
 PHASES = (
-    Phase(2400, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
-    Phase(4400, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
-    Phase(math.inf, {BASE: 2, 0: 32, 1: 12, 2: 3}),  # what was before: hardest where few tokens are a picture
+    Phase(2 / 7, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
+    Phase(11 / 21, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
+    Phase(1, {BASE: 2, 0: 32, 1: 12, 2: 3}),  # what was before: hardest where few tokens are a picture
 )
 
 
@@ -183,8 +182,8 @@ def loss_weights(sizes: dict) -> dict:
     return {which: size**0.5 / total for which, size in sizes.items()}
 
 
-def phase_at(step: int) -> Phase:
-    return next(phase for phase in PHASES if step < phase.until)
+def phase_at(step: int, steps: int) -> Phase:
+    return next(phase for phase in PHASES if step < phase.until * steps)
 
 
 def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, log=print) -> Student:
@@ -203,8 +202,8 @@ def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, lo
     rng, begun, seen = np.random.default_rng(learner.done), time.time(), {}
     torch.manual_seed(learner.done)
     while learner.done < steps:
-        phase = phase_at(learner.done)
-        if learner.done and phase_at(learner.done - 1).alone and not phase.alone:
+        phase = phase_at(learner.done, steps)
+        if learner.done and phase_at(learner.done - 1, steps).alone and not phase.alone:
             for model in (student, learner.average):
                 open_history(model.transformer)
         weights = loss_weights(phase.sizes)

@@ -16,7 +16,7 @@ from .model import (
 )
 from .pictures import Picture, Tiling, chunks, decode, encode_image, encode_video, latent_picture
 from .sampling import Autosave, Film, make_film
-from .server import find_memory, list_memories, output_path, show_text
+from .server import find_memory, list_memories, output_path, show_text, workflow_of
 
 __all__ = [
     "RECIPES",
@@ -42,4 +42,5 @@ __all__ = [
     "output_path",
     "recipe_of",
     "show_text",
+    "workflow_of",
 ]

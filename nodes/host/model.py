@@ -205,7 +205,7 @@ class HeliosModel(comfy.model_base.BaseModel):
         return super()._apply_model(x, t, c_concat, None, control, transformer_options, helios_call=call, **kwargs)
 
     def memory_required(self, input_shape, cond_shapes={}):
-        """Bytes of activations at the largest stage, the history's tokens counted."""
+        """Bytes of activations of chunks of this size (B, 16, 9, H/8, W/8), the history's tokens counted."""
         batch, _, _, height, width = input_shape
         size = mm.dtype_size(self.get_dtype_inference())
         return batch * activation_bytes(self.diffusion_model.config, height, width, size)

@@ -86,8 +86,8 @@ def encode_video(vae, video, width: int, height: int, resize: str) -> tuple[torc
 def latent_picture(latents: torch.Tensor) -> torch.Tensor:
     """The newest of latents in model space as a rough picture (1, H, W, 3) in 0..1, without a VAE."""
     wan = comfy.latent_formats.Wan21()
-    raw = wan.process_out(latents[:1, :, -1].unsqueeze(2).cpu()).squeeze(2).movedim(1, -1)
-    rgb = raw @ torch.tensor(wan.latent_rgb_factors) + torch.tensor(wan.latent_rgb_factors_bias)
+    factors, bias = torch.tensor(wan.latent_rgb_factors), torch.tensor(wan.latent_rgb_factors_bias)
+    rgb = latents[:1, :, -1].cpu().movedim(1, -1) @ factors + bias
     rgb = F.interpolate(rgb.movedim(-1, 1), scale_factor=8, mode="bilinear").movedim(1, -1)
     return ((rgb + 1) / 2).clamp(0, 1)
 
@@ -98,16 +98,21 @@ def ends(video, fit) -> tuple[torch.Tensor, torch.Tensor, int]:
     if frames is not None:
         return fit(frames[:1]), fit(frames[-3 * CHUNK_FRAMES :]), len(frames)
     start, duration = trim(video)
-    return read_ends(video.get_stream_source(), start=start, duration=duration, fit=fit)
+    check = mm.throw_exception_if_processing_interrupted
+    return read_ends(video.get_stream_source(), start=start, duration=duration, fit=fit, check=check)
 
 
 def chunks(video) -> Iterator[torch.Tensor]:
     """The frames of a VIDEO or a batch of pictures, 33 at a time."""
     frames = in_memory(video)
-    if frames is not None:
-        return iter(frames.split(CHUNK_FRAMES))
-    start, duration = trim(video)
-    return read_chunks(video.get_stream_source(), start=start, duration=duration)
+    if frames is None:
+        start, duration = trim(video)
+        groups = read_chunks(video.get_stream_source(), start=start, duration=duration)
+    else:
+        groups = frames.split(CHUNK_FRAMES)
+    for group in groups:
+        mm.throw_exception_if_processing_interrupted()
+        yield group
 
 
 def in_memory(video) -> torch.Tensor | None:

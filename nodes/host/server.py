@@ -1,10 +1,12 @@
 """The host's folders and messages."""
 
 import html
+import json
 import logging
 from pathlib import Path
 
 import folder_paths
+from comfy.cli_args import args
 from server import PromptServer
 
 log = logging.getLogger("helios")
@@ -19,6 +21,13 @@ def output_path(prefix: str, suffix: str) -> tuple[Path, str]:
     """A new numbered file in the output folder, and its subfolder there."""
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
     return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+
+
+def workflow_of(hidden) -> dict[str, str]:
+    """What goes into a file, so that dropping it on the canvas brings its workflow back; nothing where the host is
+    started with --disable-metadata."""
+    workflow = {} if args.disable_metadata else {"prompt": hidden.prompt, **(hidden.extra_pnginfo or {})}
+    return {key: json.dumps(value) for key, value in workflow.items() if value is not None}
 
 
 def list_memories() -> list[str]:

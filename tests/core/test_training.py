@@ -30,7 +30,7 @@ from helios_core.files import demo_folder, write_whole
 from helios_core.noise import block_noise
 from helios_core.schedule import renoise_weights, stage_ranges
 from students import student
-from training import data, distill, evaluate, flow, report, transformer
+from training import data, distill, evaluate, flow, report, transformer, vae
 from training.data import random_story
 from training.evaluate import Drawn, Score
 from training.export import save_transformer
@@ -140,6 +140,22 @@ def test_all_frames_at_once_are_what_four_by_four_are(frames):
     for ours, theirs in ((latents, known), (decode(vae, latents).clamp(-1, 1), shown)):
         assert ours.shape == theirs.shape and theirs.std() > 0.05
         assert (ours - theirs).norm() < 0.02 * theirs.norm()
+
+
+def test_the_vae_learns_through_its_phases(tmp_path, monkeypatch):
+    """From crops around things, pictures first and whole chunks in the end; goes on where it stopped."""
+    for frames in (1, 33):
+        video, mask = vae.crops(np.random.default_rng(0), 4, frames=frames)
+        assert video.shape == (4, 3, frames, 64, 64) and mask.shape == (4, 1, frames, 64, 64)
+        assert 0.02 < mask.mean() < 0.5 and (mask[:, 0, 0].amax((1, 2)) == 1).sum() >= 3
+    seen, crops = [], vae.crops
+    monkeypatch.setattr(vae, "crops", lambda rng, batch, *, frames: seen.append(frames) or crops(rng, 1, frames=frames))
+    for steps in (1, 2):
+        monkeypatch.setattr(vae, "PHASES", tuple(vae.Phase(steps, 1, frames) for frames in (1, 5, 33)))
+        learned = vae.train(tmp_path / "vae.pt", log=lambda text: None)
+    state = torch.load(tmp_path / "vae.pt")
+    assert seen == [1, 5, 33, 5, 33, 33] and state["step"] == 6 and state["optimizer"]["state"][0]["step"] == 6
+    torch.testing.assert_close(learned.state_dict(), state["model"], rtol=0, atol=0)
 
 
 def test_films_are_kept_and_counted(tmp_path, monkeypatch):
@@ -301,20 +317,26 @@ def encoded(count: int, chunks: int):
     return tensors, stories
 
 
-def test_histories():
+def test_histories(monkeypatch):
     """Memory of the shapes that sampling has, of what was just before the chunk and nothing later; empty ones, too."""
+    for noise in ("corrupted", "given"):
+        monkeypatch.setattr(flow, noise, lambda frames: frames)
     rng, empty, some, begun = np.random.default_rng(0), HistoryMemory.empty(192, 128), films(), 0
     some.tensors["latents"][:] = torch.arange(36.0).view(1, 4, 1, 9, 1, 1)  # each latent frame says when it is
     for _ in range(40):
         batch: Batch = some.batch(1, rng)
-        if (now := batch.x0[0, 0, 0, 0, 0].item()) in (9, 18, 27) and batch.x0[0, 0, 1, 0, 0] == now + 1:
-            last = batch.frames[0, :, -1].mean().item()
-            assert last == pytest.approx(now - 1, rel=flow.CORRUPTION) and batch.frames.max() < now + 3
+        if (now := int(batch.x0[0, 0, 0, 0, 0])) in (9, 18, 27) and batch.x0[0, 0, 1, 0, 0] == now + 1:
+            assert batch.frames[0, 5, -9:, 3, 4].tolist() == list(range(now - 9, now)) and batch.frames.max() < now
         assert batch.frames.shape == empty.frames.shape and batch.anchor.shape == (1, 16, 1, 16, 24)
         if not batch.frames.any():
             begun += 1
             assert not batch.anchor.any() and batch.weight.item() == 1  # nothing is blended into a beginning
     assert 0 < begun < 35
+
+
+def test_remembered_frames_have_noise_of_their_own():
+    noisy = flow.corrupted(torch.zeros(16, 50, 16, 24)).std(dim=(0, 2, 3))
+    assert noisy.min() < 0.05 and 0.28 < noisy.max() < 1.1 * flow.CORRUPTION and 0.14 < noisy.mean() < 0.2
 
 
 def test_turns_are_often_seen():
@@ -359,7 +381,7 @@ def test_words_are_learned():
 
 def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     """Steps and the optimizers' too are counted on; the files hold what was learned."""
-    phases = (transformer.Phase(1, {0: 2}, alone=True), transformer.Phase(np.inf, {BASE: 1, 0: 1}))
+    phases = (transformer.Phase(0.25, {0: 2}, alone=True), transformer.Phase(1, {BASE: 1, 0: 1}))
     monkeypatch.setattr(transformer, "PHASES", phases)
     opened, open_it = [], transformer.open_history
     monkeypatch.setattr(transformer, "open_history", lambda model: (opened.append(model), open_it(model)))

@@ -1,12 +1,15 @@
 """Cancelling in the middle of a step, and going on afterwards."""
 
+import itertools
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from comfy_server import Interrupted
 from helios_core import RECIPES
+from helios_core.video import VideoWriter
 from models import POSITIVE, Graph, core_film, film, relative_error
 
 LARGE = (640, 384)  # the small model takes a second or so for a step of the last stage
@@ -56,6 +59,31 @@ def test_cancel_in_the_second_chunk(any_server, plain):
     assert not Path(saved.path).exists()
     assert settled_threads(server, before) <= before
     assert relative_error(film(server), plain) < 1e-5
+
+
+@pytest.mark.parametrize("node", ["HeliosHistoryMemory", "HeliosFilmReport"])
+def test_cancel_while_a_video_is_read(server, node):
+    """A long one: reading it to its end takes seconds."""
+    path = server.input_dir / "long.mp4"
+    if not path.exists():
+        with VideoWriter(path) as writer:
+            for _ in range(10):
+                writer.write(torch.rand(1, 64, 64, 3).expand(990, -1, -1, -1))
+    graph = Graph(server)
+    video = graph.add("LoadVideo", file=path.name)
+    if node == "HeliosFilmReport":
+        reader = graph.add(node, video=video)
+        graph.add("PreviewImage", images=reader)
+    else:
+        reader = graph.add(node, width=64, height=64, vae=graph.vae(), video=video)
+        graph.save(graph.sample(graph.load(), positive=POSITIVE, memory=reader))
+    with server.events() as events:
+        prompt_id = server.queue(graph, client_id=events.client_id)
+        next(n for n in itertools.count(1) if events.wait_for("executing", count=n)["node"] == reader[0])
+        time.sleep(0.2)
+        server.interrupt(prompt_id)
+        with pytest.raises(Interrupted, match=f"{node} {reader[0]}"):
+            server.wait(prompt_id, timeout=30)
 
 
 def test_two_films_load_the_model_once(any_server):

@@ -249,17 +249,25 @@ def test_nodes_explain_themselves(any_server):
 
 def test_execute_takes_the_schemas_inputs(server):
     """Names that differ would only fail once the node runs; required ones have no default, optional ones have."""
-    classes = {
+    defined = {
         node.name: node
         for file in (PACK / "nodes").glob("*.py")
         for node in ast.parse(file.read_text()).body
-        if isinstance(node, ast.ClassDef)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
     }
+
+    def parameters(function, skip):
+        """name -> whether it has a default."""
+        names = [a.arg for a in function.args.args]
+        optional = names[len(names) - len(function.args.defaults) :]
+        return {name: name in optional for name in names[skip:]}
+
     for name, node in helios_nodes(server).items():
-        execute = next(f for f in classes[name].body if isinstance(f, ast.FunctionDef) and f.name == "execute")
-        parameters = [a.arg for a in execute.args.args[1:]]
-        optional = set(parameters[len(parameters) - len(execute.args.defaults) :])
-        assert {n: o for n, _, _, o in inputs_of(node)} == {p: p in optional for p in parameters}, name
+        execute = next(f for f in defined[name].body if isinstance(f, ast.FunctionDef) and f.name == "execute")
+        takes = parameters(execute, 1)
+        if execute.args.kwarg:  # handed on, behind the node's id and what takes the chunks
+            takes |= parameters(defined["make_film"], 2)
+        assert {n: o for n, _, _, o in inputs_of(node)} == takes, name
 
 
 @pytest.mark.parametrize("prompts", ["schedule", "positive"])
