@@ -20,8 +20,8 @@ _KOHYA = re.compile(r"^(?:lora_unet|lora_transformer|lycoris|lora)_+(.*)$")
 _DIFFUSERS = [
     (".self_attn.", ".attn1."),
     (".cross_attn.", ".attn2."),
-    (r".ffn.0", ".ffn.net.0.proj"),
-    (r".ffn.2", ".ffn.net.2"),
+    (".ffn.0", ".ffn.net.0.proj"),
+    (".ffn.2", ".ffn.net.2"),
     ("time_embedding.0", "condition_embedder.time_embedder.linear_1"),
     ("time_embedding.2", "condition_embedder.time_embedder.linear_2"),
     ("text_embedding.0", "condition_embedder.text_embedder.linear_1"),
