@@ -33,7 +33,7 @@ from .files import INSTALL, demo_folder
 from .frames import fit_frames, read_ends, read_image
 from .memory import HistoryMemory
 from .model import HeliosTransformer
-from .parts import DEMO, DTYPES, Parts, numbers_in, tokens_of
+from .parts import DEMO, DTYPES, Parts, weights_in
 from .prompts import PromptSchedule, Segment, parse_schedule
 from .recipe import RECIPES
 from .sampler import Chunk, chunk_count, film_length, sample_chunks, step_count
@@ -480,22 +480,24 @@ def download(args) -> None:
 
 
 def estimate(args) -> None:
-    from .codecs import cpu_dtype
+    from .codecs import cpu_dtype, text_tokens
     from .estimate import activation_bytes, seconds_per_chunk, text_bytes
 
     parts, on_gpu = Parts(args), torch.device(args.device).type == "cuda"
     width, height = args.size or parts.size
     parts.recipe.check_size(width, height)
-    config, chunks, tokens = parts.checkpoint.config, chunk_count(args.length), tokens_of(parts.text)
+    config, chunks = parts.checkpoint.config, chunk_count(args.length)
+    (text_weights, notes), (vae_weights, _) = weights_in(parts.text), weights_in(parts.vae)
+    tokens = text_tokens(notes)
     h, w, wide = height // SPATIAL_FACTOR, width // SPATIAL_FACTOR, parts.dtype.itemsize
     needs = {
         "transformer": sum(tensor.numel() for tensor in parts.checkpoint.tensors.values()) * wide,
         "its activations": activation_bytes(config, h, w, wide),
         "a prompt's keys and values": text_bytes(config, tokens, wide) * (1 + (parts.recipe.cfg > 1)),
-        "VAE": numbers_in(parts.vae) * (cpu_dtype() if parts.on_cpu else torch.float32).itemsize,
+        "VAE": vae_weights * (cpu_dtype() if parts.on_cpu else torch.float32).itemsize,
     }
     steps, kept = step_count(parts.recipe, 0, chunks), config.in_channels * (HISTORY_LATENTS + 1) * h * w * 4
-    text, film = numbers_in(parts.text) * parts.text_dtype.itemsize, width * height * chunks * CHUNK_FRAMES * BITS / 8
+    text, film = text_weights * parts.text_dtype.itemsize, width * height * chunks * CHUNK_FRAMES * BITS / 8
     print(f"{film_length(chunks)} of {width}x{height} with {parts.variant}, {steps} steps")
     print(f"  memory of {args.device}, computed: {sum(needs.values()) / 1e9:.2f} GB and what the VAE decodes with")
     print("".join(f"    {what} {size / 1e9:.2f} GB\n" for what, size in needs.items()), end="")

@@ -84,6 +84,11 @@ def weight_files(path: Path) -> list[Path]:
     return files
 
 
+def text_tokens(metadata: dict[str, str]) -> int:
+    """How many tokens a text encoder's prompts are filled up to, by its files' metadata."""
+    return int(metadata.get("tokens", TEXT_TOKENS))
+
+
 def _text_encoder(path: Path, dtype):
     """The encoder, its tokenizer, how many tokens it takes. All sizes are read from the weights."""
     from transformers import UMT5Config, UMT5EncoderModel
@@ -105,7 +110,7 @@ def _text_encoder(path: Path, dtype):
         tensors[key] = tensors[key].to(dtype)
     tensors["encoder.embed_tokens.weight"] = tensors["shared.weight"]
     _fill(encoder, tensors, path)
-    return encoder, tokenize, int(metadata.get("tokens", TEXT_TOKENS))
+    return encoder, tokenize, text_tokens(metadata)
 
 
 def _folders_tokenizer(path: Path, tensors):

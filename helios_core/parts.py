@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from .checkpoint import load_checkpoint, read_tensors
-from .config import TEXT_TOKENS
 from .files import demo_folder
 from .prompts import PromptSchedule
 from .recipe import DEMO_RECIPES, RECIPES, parse_steps
@@ -81,17 +80,9 @@ def beside(folder: Path, what: str) -> Path:
     return found[0]
 
 
-def numbers_in(path: Path) -> int:
-    """How many weights are in a file, or in a folder's files."""
+def weights_in(path: Path) -> tuple[int, dict[str, str]]:
+    """How many weights are in a file, or in a folder's files, and their metadata."""
     from .codecs import weight_files
 
-    tensors, _ = read_tensors(weight_files(path))
-    return sum(tensor.numel() for tensor in tensors.values())
-
-
-def tokens_of(text_encoder: Path) -> int:
-    """How many tokens a prompt is filled up to."""
-    from .codecs import weight_files
-
-    _, metadata = read_tensors(weight_files(text_encoder))
-    return int(metadata.get("tokens", TEXT_TOKENS))
+    tensors, metadata = read_tensors(weight_files(path))
+    return sum(tensor.numel() for tensor in tensors.values()), metadata

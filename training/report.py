@@ -29,8 +29,10 @@ POINTLESS = [("Distilled, without memory", "prompts")]  # a first chunk has none
 FILMS = {"prompts": 100, "cuts": 40, "blends": 20, "pictures": 20, "videos": 40}
 FEWER = {"prompts": 100, "cuts": 20, "blends": 8, "pictures": 8, "videos": 20}  # of Base, which is slow, and baselines
 SEEDS = {question: 100 + n for n, question in enumerate([*FILMS, "minute"])}  # looked at for nothing else
-MAKERS = "checkpoint codecs config denoise guidance keyframes layers memory model noise prompts recipe rope sampler"
-MAKERS = f"{MAKERS} schedule solvers".split()
+MAKERS = (
+    "checkpoint codecs config denoise guidance keyframes layers memory model noise prompts recipe rope sampler "
+    "schedule solvers"
+).split()
 TEXT = """\
 # What the demo does
 

@@ -92,11 +92,18 @@ def test_streaming(model, tmp_path, capfdbinary):
     assert len(piped) == len(file) == 66 and all((x == y).all() for x, y in zip(piped, file))
 
 
+def begin(model, folder, *options, **how):
+    """A film in a process of its own, that works in `folder`."""
+    command = [sys.executable, "-m", "helios_core", "generate", "A red star.", "--model", model, "--size", "64x64"]
+    hang_up = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([*command, *options], cwd=folder, env=env, preexec_fn=hang_up, **how)
+
+
 def test_a_player_that_is_closed(model, tmp_path):
     """The film goes on without it."""
-    command = [sys.executable, "-m", "helios_core", "generate", "A red star.", "--model", model, "--size", "64x64"]
-    command += ["--length", "165", "--stream", "-o", tmp_path / "a.mp4"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as film:
+    options = "--length", "165", "--stream", "-o", "a.mp4"
+    with begin(model, tmp_path, *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as film:
         assert film.stdout.read(100)
         film.stdout.close()
         said = film.stderr.read().decode()
@@ -228,12 +235,9 @@ def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path
 def test_films_that_are_ended_from_outside(model, tmp_path):
     """Begun at once in one folder, none takes another's name. A film holds what its memory counts, to the frame unless
     it is killed; then up to a chunk more, never less. A second signal does not hurry it, nor does a player hold it."""
-    command = [sys.executable, "-m", "helios_core", "generate", "A red star.", "--model", model, "--size", "64x64"]
-    how = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
-    how["preexec_fn"] = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-    command += ["--length", "100000", "--stream"]
+    options, how = ("--length", "100000", "--stream"), dict(stderr=subprocess.PIPE, text=True)
     outputs = subprocess.PIPE, subprocess.DEVNULL  # the first one is not read
-    films = [subprocess.Popen(command, stdout=output, **how) for output in outputs]
+    films = [begin(model, tmp_path, *options, stdout=output, **how) for output in outputs]
     names = {"helios", "helios-2"}
     while len(list(tmp_path.glob("[!.]*.safetensors"))) < 2:
         assert all(film.poll() is None for film in films), [film.communicate()[1] for film in films]
@@ -259,11 +263,8 @@ def test_films_that_are_ended_from_outside(model, tmp_path):
 def test_a_closed_terminal(model, tmp_path):
     """What is said to nobody does not end the film before its file is whole; nor does another signal."""
     (ours, terminal), said = os.openpty(), b""
-    command = [sys.executable, "-m", "helios_core", "generate", "A red star.", "--model", model, "--size", "64x64"]
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # without a size there is no bar
-    how = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=terminal)
-    how["preexec_fn"] = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
-    film = subprocess.Popen([*command, "--length", "100000"], **how)
+    film = begin(model, tmp_path, "--length", "100000", stderr=terminal)
     os.close(terminal)
     os.set_blocking(ours, False)
     while not (tmp_path / "helios.safetensors").exists():

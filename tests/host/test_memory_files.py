@@ -18,7 +18,7 @@ GOOD = dict(format="helios-memory-1", helios_memory=json.dumps(dict(chunk=1, see
 
 
 def save(graph, samples, prefix="helios/film", **inputs):
-    return graph.add("HeliosSaveMemory", **{"memory": [samples[0], 1], "filename_prefix": prefix, **inputs})
+    return graph.add("HeliosSaveMemory", memory=[samples[0], 1], filename_prefix=prefix, **inputs)
 
 
 def load(graph, name, **inputs):
@@ -108,7 +108,7 @@ def test_a_rough_thumbnail_has_the_colours_of_previews(server):
     """Those that the host's sampler previews give the mean latent."""
     HistoryMemory.empty(128, 64).save(server.input_dir / "mean.safetensors")
     graph = Graph(server)
-    shown = save(graph, [load(graph, "mean.safetensors")[0]], "helios/mean", memory=load(graph, "mean.safetensors"))
+    shown = graph.add("HeliosSaveMemory", memory=load(graph, "mean.safetensors"), filename_prefix="helios/mean")
     (picture,) = graph.run()["outputs"][shown[0]]["images"]
     with Image.open(io.BytesIO(server.view(picture))) as image:
         pixel = image.convert("RGB").getpixel((9, 9))
