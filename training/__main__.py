@@ -1,7 +1,7 @@
 """Make the demo from nothing: python -m training
 
 Every stage leaves its result in training/runs and goes on with what is there: VAE, films as latents, transformer with
-text encoder, few steps; then the files in demo/ and their evaluation. About eight hours on two CPU cores. Nothing is
+text encoder, few steps; then the files in demo/ and their evaluation. About nine hours on two CPU cores. Nothing is
 made anew by itself: what is to differ wants another --runs, or what comes after it deleted.
 """
 
