@@ -170,10 +170,11 @@ def large_checkpoint(tmp_path_factory):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="peaks of memory are read from Linux' /proc")
-@pytest.mark.parametrize(("weight_dtype", "loaded", "peak"), [("bf16", 0.15, 1.1), ("fp8_e4m3fn", 0.6, 1.1)])
+@pytest.mark.parametrize(("weight_dtype", "loaded", "peak"), [("bf16", 0.15, 1.2), ("fp8_e4m3fn", 0.6, 1.1)])
 def test_peak_memory_of_loading(comfy_path, large_checkpoint, weight_dtype, loaded, peak):
     """In a fresh process with ComfyUI in it, in sizes of the file: kept in its own precision it is mapped and stays
-    on disk until it is read (which is done here at the end); converted, one shard is open beside the new weights."""
+    on disk until it is read (which is done here at the end; one more copy of a shard would be 0.2); converted, one
+    shard is open beside the new weights."""
     size = sum(file.stat().st_size for file in large_checkpoint.glob("*.safetensors"))
     command = [sys.executable, "-c", PEAK_SCRIPT, str(comfy_path), str(PACK), str(large_checkpoint), weight_dtype]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
