@@ -24,7 +24,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from .checkpoint import load_checkpoint
 from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HISTORY_LATENTS, SPATIAL_FACTOR
@@ -349,6 +348,8 @@ def memory_of(film: Path) -> Path:
 def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memory: HistoryMemory, seed: int) -> None:
     """Sample, decode and write chunk by chunk; the memory is saved when a chunk is in the file, so that a stopped film
     goes on without a gap."""
+    from tqdm import tqdm
+
     if args.stream and sys.stdout.isatty():
         raise ValueError("--stream: standard output is a terminal; send it to a player or a file: ... | mpv -")
     end = memory.chunk + chunk_count(args.length)

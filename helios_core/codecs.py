@@ -110,6 +110,7 @@ def _text_encoder(path: Path, dtype):
         tensors[key] = tensors[key].to(dtype)
     tensors["encoder.embed_tokens.weight"] = tensors["shared.weight"]
     _fill(encoder, tensors, path)
+    encoder.shared = encoder.encoder.embed_tokens  # one module again, or a GPU gets the table twice: 2 GB
     return encoder, tokenize, text_tokens(metadata)
 
 

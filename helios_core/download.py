@@ -1,6 +1,7 @@
 """Weights from the Hugging Face hub into ComfyUI's folders: resumed where they were left, checked by their hashes."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -43,7 +44,9 @@ class Item:
 
 
 def plan(model: str, models: Path) -> list[Item]:
-    """What "distilled", "mid" or "base" takes, below ComfyUI's folder `models`; the hub tells sizes and checksums."""
+    """What "distilled", "mid" or "base" takes, below ComfyUI's folder `models`; the hub tells sizes and checksums.
+
+    Raises OSError where the hub cannot be reached, or has not all of it."""
     from huggingface_hub import HfApi
 
     folder = models / "diffusion_models" / MODELS[model].split("/")[1]
@@ -59,6 +62,12 @@ def plan(model: str, models: Path) -> list[Item]:
             if target is not None:
                 digest = file.lfs.sha256 if file.lfs else file.blob_id
                 items.append(Item(repo, file.rfilename, target, file.size, digest, info.sha))
+    found = {item.name for item in items}
+    lacking = [f"{WAN}/{name}" for name in WAN_FILES.values() if name not in found]
+    if not any(item.repo != WAN and item.name.endswith(".safetensors") for item in items):
+        lacking.append(f"{MODELS[model]}/transformer/*.safetensors")
+    if lacking:
+        raise OSError(f"not on the hub any more: {', '.join(lacking)}")
     return items
 
 
@@ -131,6 +140,8 @@ def reached():
     try:
         yield
     except Exception as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # this machine's disk
+            raise
         raise OSError(f"the Hugging Face hub: {error}. What has come is kept: run the command again") from error
 
 

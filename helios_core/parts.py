@@ -1,5 +1,6 @@
 """The files of a model, as the command line finds them: transformer, text encoder, VAE and how to sample."""
 
+import filecmp
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -57,12 +58,14 @@ class Parts:
 
 
 def is_demo(model: Path | None) -> bool:
-    """By its name only where no file or folder of one's own has it."""
+    """By its name only where no file or folder of one's own has it; a checkout's is one's own where the pack is
+    installed too, and is known by its weights."""
     if model is None or not model.exists():
         return model in (None, DEMO)
+    weights = Path("transformer", "diffusion_pytorch_model.safetensors")
     try:
-        return model.samefile(demo_folder())
-    except FileNotFoundError:  # somebody has deleted it
+        return filecmp.cmp(model / weights, demo_folder() / weights, shallow=False)
+    except (FileNotFoundError, NotADirectoryError):  # or somebody has deleted the pack's
         return False
 
 

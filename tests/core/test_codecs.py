@@ -18,6 +18,8 @@ def test_codecs(model):
     short, long = text("A red star."), text("A red star moves left. " * 40)
     assert short.shape == (1, 64, 64) and short[0, :4].abs().amin(0).max() > 0 and not short[0, 10:].any()
     assert long.shape[1] > 64
+    table = text.encoder.shared.weight.shape  # 2 GB of the real one's: there once
+    assert [tensor.shape for tensor in text.encoder.parameters()].count(table) == 1
     codec, frames = VideoCodec(model / "vae.safetensors", dtype=torch.float32), torch.rand(33, 64, 96, 3)
     latents = codec.encode(frames)
     assert latents.shape == (1, 16, 9, 8, 12) and codec.decode(latents).shape == frames.shape

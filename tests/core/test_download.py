@@ -1,5 +1,6 @@
 """Downloads, from a small hub."""
 
+import errno
 import hashlib
 import http.server
 import json
@@ -183,6 +184,24 @@ def test_no_room_on_the_disk(tmp_path, monkeypatch):
     items = [download.Item("r", "n", tmp_path / "models" / "n", size=10**16, digest="0" * 64, revision="main")]
     with pytest.raises(OSError, match=r"10000000\.0 GB are needed and [\d.]+ GB are free"):
         download.download(items, tmp_path / "models")
+
+
+def test_the_disk_is_full_all_the_same(hub, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", full)
+    status, said = hub("mid", "--to", tmp_path)
+    assert status == 1 and "No space left on device" in said and "hub" not in said
+
+
+@pytest.mark.parametrize("gone", [(WAN, VAE), (MID, "transformer/a.safetensors")])
+def test_a_file_is_not_on_the_hub_any_more(hub, tmp_path, monkeypatch, gone):
+    repo, name = gone
+    left = {key: content for key, content in Hub.files[repo].items() if key != name}
+    monkeypatch.setitem(Hub.files, repo, left)
+    status, said = hub("mid", "--to", tmp_path)
+    assert status == 1 and f"not on the hub any more: {repo}/" in said and not Hub.served
 
 
 def test_no_comfyui_found(tmp_path, monkeypatch, capsys):
