@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = make_parser()
     args, rest = parser.parse_known_args(arguments)
     if len(rest) == 1 and not rest[0].startswith("-") and getattr(args, "prompt", "") is None:
-        args.prompt = rest.pop()  # argparse looks for it beside the memory file only, not behind options
+        args.prompt = rest.pop()  # argparse looks for it beside the memory file only, not after options
     if rest:
         parser.error(f"not known: {' '.join(rest)}")
     stop = Stop()

@@ -13,7 +13,7 @@ from .config import CHUNK_FRAMES, CHUNK_LATENTS, TEXT_TOKENS
 
 
 class TextEncoder:
-    """Prompts to embeddings (1, 512, width), zero behind the last token; the demo's are shorter."""
+    """Prompts to embeddings (1, 512, width), zero after the last token; the demo's are shorter."""
 
     def __init__(self, path: str | Path, device="cpu", dtype=torch.float32):
         encoder, self._tokenize, self.tokens = _text_encoder(Path(path), dtype)

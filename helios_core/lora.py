@@ -1,4 +1,4 @@
-"""LoRA files -> this model's key names: Wan, diffusers, PEFT and kohya spellings, behind any prefix."""
+"""LoRA files -> this model's key names: Wan, diffusers, PEFT and kohya spellings, after any prefix."""
 
 import re
 

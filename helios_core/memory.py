@@ -212,7 +212,7 @@ class HistoryMemory:
 def check_state(rng_state: Tensor) -> None:
     """Raise RuntimeError or ValueError for what is no state of a CPU's generator.
 
-    torch itself takes one whose place and remainder do not agree, and then reads behind its numbers.
+    torch itself takes one whose place and remainder do not agree, and then reads past its numbers.
     """
     torch.Generator().set_state(rng_state)
     _, left, _, place = struct.unpack("<QiiQ", rng_state[:24].numpy().tobytes())

@@ -26,7 +26,7 @@ class History:
         self._tables = {}
 
     def rope(self, grid: tuple[int, int, int]) -> Tensor:
-        """Table of the history and of a chunk of `grid` tokens (T, H, W) behind it, made once per grid."""
+        """Table of the history and of a chunk of `grid` tokens (T, H, W) after it, made once per grid."""
         if grid not in self._tables:
             self._tables[grid] = torch.cat([self._table, self._rope_of_chunk(grid, self._table.device)])
         return self._tables[grid]
@@ -157,13 +157,13 @@ class HeliosTransformer(nn.Module):
         return History(torch.cat(tokens, dim=1), torch.cat(tables), self.rope_of_chunk)
 
     def rope_of_chunk(self, grid: tuple[int, int, int], device) -> Tensor:
-        """Complex rotary table (T * H * W, d/2) of a chunk of `grid` tokens behind the history."""
+        """Complex rotary table (T * H * W, d/2) of a chunk of `grid` tokens after the history."""
         t, h, w = grid
         times = torch.arange(1 + HISTORY_LATENTS, 1 + HISTORY_LATENTS + t, device=device)
         return as_rope(rope_table(times, h, w, self.config.rope_dim, self.config.rope_theta))
 
     def embed_text(self, context: Tensor, keep_keys_values: bool = True) -> Text:
-        """context (B, T, text_dim), zeros behind the last real token -> `Text`.
+        """context (B, T, text_dim), zeros after the last real token -> `Text`.
 
         The keys and values of all blocks take 4 * layers * B * T * D bytes at 16 bits (420 MB for one prompt of
         the 14B); without them every step computes them anew.

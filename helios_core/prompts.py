@@ -162,7 +162,7 @@ def _parse_segment(entry: str, where: str, fps: float) -> Segment:
     if re.match(r"\d+\s*:", prompt):
         raise ValueError(f"{where}: {_short(entry)!r} looks like minutes and seconds; write seconds, '90s: ...'")
     if not prompt.strip():
-        raise ValueError(f"{where}: the prompt is empty; write it behind the colon")
+        raise ValueError(f"{where}: the prompt is empty; write it after the colon")
     return Segment(parse_start(start, unit, fps), prompt.strip(), blend, text=prompt.strip())
 
 

@@ -68,7 +68,7 @@ def step_count(recipe: Recipe, first: int, chunks: int) -> int:
 def sample_chunks(
     denoise: Denoise, memory: HistoryMemory, schedule, recipe: Recipe, *, chunks: int, seed: int, noise_device="cpu"
 ) -> Iterator[Step | Chunk]:
-    """Sample `chunks` chunks behind `memory`, yielding each Step and each Chunk as they are done.
+    """Sample `chunks` chunks after `memory`, yielding each Step and each Chunk as they are done.
 
     `denoise(x, step)` returns the flow of x (B, C, 9, h, w) at `step.timestep`, guidance included. `schedule.at(k)`
     and `schedule.keyframes` are asked when chunk k begins, so they may change meanwhile. Tensors live where

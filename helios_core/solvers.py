@@ -49,7 +49,7 @@ class UniPC:
     def __init__(self, sigmas: tuple[float, ...], start: Tensor):
         self.sigmas = sigmas
         self.estimates: list[Tensor] = []  # the last two x0, newest last
-        self.corrected: Tensor | None = None  # latents behind the newest estimate
+        self.corrected: Tensor | None = None  # those that the newest estimate was made from
         self.order = 0  # of the prediction that led here
 
     def step(self, i: int, x: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,7 @@ class VideoWriter:
         """Append frames (T, H, W, 3), floats in 0..1; height and width must be even.
 
         `done` is called, in the thread that encodes, when chunks of 33 frames cannot be lost any more even if the
-        program dies: behind the first frame of the next ones, or at the end.
+        program dies: after the first frame of the next ones, or at the end.
         """
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.shape[1] % 2 or frames.shape[2] % 2:
             raise ValueError(f"frames of shape {tuple(frames.shape)}: (T, H, W, 3) with even H and W are needed")

@@ -41,7 +41,7 @@ class HeliosModelLoader(io.ComfyNode):
                     extra_dict=ADVANCED,
                 ),
             ],
-            outputs=[io.Model.Output(tooltip="For Helios Chunk Sampler, directly or behind LoRA and patch nodes.")],
+            outputs=[io.Model.Output(tooltip="For Helios Chunk Sampler, directly or after LoRA and patch nodes.")],
         )
 
     @classmethod

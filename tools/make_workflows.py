@@ -193,7 +193,7 @@ def drawn(kind, prompt):
 
 
 def makers(what, prompt, prompt_link, length):
-    """A column that samples and decodes a film behind nothing, and its links; `prompt` is the node "drawing"."""
+    """A column that samples and decodes a film from nothing, and its links; `prompt` is the node "drawing"."""
     nodes = [prompt, memory("canvas"), sampler("draw", title=f"Makes the {what}", length=length, seed=7)]
     links = [
         ("clip", "CLIP", "drawing", "clip"),

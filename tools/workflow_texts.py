@@ -136,11 +136,11 @@ What is saved is the continuation, without the video."""
 MEMORY_NOTE = """\
 **Helios Save Memory** writes what the film goes on from to output/helios: open the workflow {0} - Extend a Film \
 tomorrow. Or just make **length** larger and run again: chunks that were made are kept (autosave), and it goes on \
-behind them."""
+after them."""
 EXTEND_NOTE = """\
 **memory_file** is what Helios Save Memory wrote at the end of another workflow; press R to see new files. What \
 is made \
-here is the continuation, and the memory behind it is saved again, for the next one.
+here is the continuation, and the memory after it is saved again, for the next one.
 
 With the **seed** it was made with the film goes on as if it had never stopped."""
 ENDINGS_NOTE = """\
@@ -201,7 +201,7 @@ It knows:
 Width and height are 192 and 128, no others."""
 DEMO_EXTEND_NOTE = """\
 Run **Helios Demo - Text to Video** first, then press R. **memory_file** is what Helios Save Memory wrote there, or in \
-another of the demo's workflows. What is made here is the continuation, and the memory behind it is saved again.
+another of the demo's workflows. What is made here is the continuation, and the memory after it is saved again.
 
 With the **seed** it was made with the film goes on as if it had never stopped."""
 DEMO_BASE_NOTE = """\

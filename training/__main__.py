@@ -1,8 +1,9 @@
 """Make the demo from nothing: python -m training
 
 Every stage leaves its result in training/runs and goes on with what is there: VAE, films as latents, transformer with
-text encoder, few steps; then the files in demo/ and their evaluation. About nine hours on two CPU cores. Nothing is
-made anew by itself: what is to differ wants another --runs, or what comes after it deleted.
+text encoder, few steps; then the demo's files, in training/runs/demo, and their evaluation. About nine hours on two CPU
+cores that know bfloat16. Nothing is made anew by itself: what is to differ wants another --runs, or it and what comes
+after it deleted.
 """
 
 import argparse
@@ -26,7 +27,7 @@ def log(text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path(__file__).parent / "runs")
-    parser.add_argument("--demo", type=Path, default=Path(__file__).parents[1] / "demo", help="where the files go")
+    parser.add_argument("--demo", type=Path, help="folder of the files: demo in --runs; to --evaluate, what ships")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--films", type=int, default=2400, help="of four chunks each: %(default)s")
     parser.add_argument("--clips", type=int, default=6400, help="of one chunk each: %(default)s")
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")
     parser.add_argument("--evaluate", action="store_true", help="only that, of what is in --demo: an hour")
     args = parser.parse_args()
+    args.demo = args.demo or (Path(__file__).parents[1] if args.evaluate else args.runs) / "demo"
     for folder in (args.runs, args.demo):
         folder.mkdir(parents=True, exist_ok=True)
     workers = os.cpu_count() or 1  # drawing and evaluation are the CPU's work

@@ -20,7 +20,7 @@ from helios_core.files import write_whole
 from .vae import things, to_video
 from .world import Scene, Thing, changed, make_film, random_scene
 
-CHUNKS = 4  # of a film: the last has a full history behind it
+CHUNKS = 4  # of a film: the last has a full history before it
 SHARD = 80  # chunks in a file
 ANYWHERE = 0.8  # of the films begin with their things anywhere
 Encoded = tuple[dict[str, Tensor], list]  # films: their tensors, and their stories
@@ -76,7 +76,7 @@ def make(codec: VideoCodec, folder: Path, shards: range, chunks: int = CHUNKS, l
 def make_all(number: int, runs: Path, films: int, clips: int, workers: int, device: str) -> None:
     """What process `number` of `workers` makes of so many films and clips."""
     torch.set_num_threads(1)
-    codec = VideoCodec(runs / "vae.safetensors", device, torch.bfloat16)
+    codec = VideoCodec(runs / "vae.safetensors", device, None if device == "cpu" else torch.bfloat16)
     for name, count, chunks in (("films", films, CHUNKS), ("clips", clips, 1)):
         shards = range(number, math.ceil(count * chunks / SHARD), workers)
         make(codec, runs / name, shards, chunks, log=lambda text: print(text, flush=True))

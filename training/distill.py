@@ -1,4 +1,4 @@
-"""Few steps: the network learns the ends that its own many-step sampling, behind stage 0 guided where something new is
+"""Few steps: the network learns the ends that its own many-step sampling, guided after stage 0 where something new is
 said, reaches from the same beginnings.
 
 A pair of a stage's beginning and end belongs together, so that the flow between them is all but straight and two steps
@@ -75,8 +75,8 @@ def guided_by(student: Student, said, batch: Batch, scale: torch.Tensor | float)
 
 
 def guidance(batch: Batch, scale: float) -> torch.Tensor:
-    """Each chunk's own scale behind stage 0, (B, 1, 1, 1, 1): `scale` where something new is said; 1, which is none,
-    where the same goes on, because guidance would move things from where they were, and behind a picture.
+    """Each chunk's own scale after stage 0, (B, 1, 1, 1, 1): `scale` where something new is said; 1, which is none,
+    where the same goes on, because guidance would move things from where they were, and after a picture.
 
     In stage 0 guidance would make things larger than was asked (at some noise levels only: arXiv 2404.07724).
     """
@@ -134,9 +134,9 @@ def some(batch: Batch, ends: tuple, size: int, rng: np.random.Generator) -> tupl
     return batch.part(rows), [end[rows] for end in ends]
 
 
-def learner_from(teacher: Student, path: Path, device, compiled: bool) -> Learner:
+def learner_from(teacher: Student, path: Path, rounds: int, device, compiled: bool) -> Learner:
     """Of a copy of the teacher; goes on with what `path` holds, with other random numbers."""
-    learner = Learner(copy.deepcopy(teacher), path, device, decay=0.99)
+    learner = Learner(copy.deepcopy(teacher), path, rounds * LEARN, device, decay=0.99)
     teacher.to(device)
     if compiled:
         compile_blocks(teacher)
@@ -148,7 +148,7 @@ def learner_from(teacher: Student, path: Path, device, compiled: bool) -> Learne
 def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
     """Sample `rounds` batches and learn from each several times; goes on with what `path` holds, and with
     batches sampled anew."""
-    learner = learner_from(teacher, path, device, compiled)
+    learner = learner_from(teacher, path, rounds, device, compiled)
     student, done = learner.student, learner.done // LEARN
     rng, start, seen = np.random.default_rng(10_000 + done), time.time(), []
     choices, pool = deque(maxlen=POOL), deque(maxlen=2 * POOL)
@@ -158,7 +158,7 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
     batch = None
     for number in range(done, rounds):
         seed = 10_000 + number  # none of the evaluation's
-        if batch is None or number % 3 == 0:  # three chunks in a row, the later ones behind its own work
+        if batch is None or number % 3 == 0:  # three chunks in a row, the later ones after its own work
             batch = films.batch(BATCH, rng, drop_text=0.0).to(device)
         pool.append(pairs(teacher, batch, seed))
         many = films.batch(CHOICES, rng, drop_text=0.0, new=True).to(device)
@@ -184,9 +184,9 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
 
 def guide(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
     """Learn to do without guidance what it does (arXiv 2210.03142): along its own few steps, the teacher's flow, guided
-    behind stage 0; what goes on too, whose shapes it keeps. At full size that flow as it is: nothing is to change
+    after stage 0; what goes on too, whose shapes it keeps. At full size that flow as it is: nothing is to change
     there."""
-    learner = learner_from(teacher, path, device, compiled)
+    learner = learner_from(teacher, path, rounds, device, compiled)
     student, done = learner.student, learner.done // LEARN
     rng, start, seen = np.random.default_rng(20_000 + done), time.time(), []
     weights, batch = loss_weights(GUIDED), None

@@ -1,4 +1,4 @@
-"""What Helios learns: the flow of a noisy chunk behind a history that is seldom quite clean (arXiv 2603.04379).
+"""What Helios learns: the flow of a noisy chunk after a history that is seldom quite clean (arXiv 2603.04379).
 
 A sample is a chunk of a film, the 19 latent frames before it, the anchor, and what was said. It is noised either at
 full size (Base) or as one stage of the pyramid (Mid and Distilled); one network learns both.
@@ -56,11 +56,11 @@ class Batch:
 
 
 class Films:
-    """Random chunks with a history, or behind a picture, from encoded films; clips, of one chunk, are first ones."""
+    """Random chunks with a history, or after a picture, from encoded films; clips, of one chunk, are first ones."""
 
     def __init__(self, films: Encoded, clips: Encoded):
         (self.tensors, self.stories), (self.clips, self.clip_stories) = films, clips
-        self.later = {True: [], False: []}  # (film, chunk) behind another, by whether its scene is another too
+        self.later = {True: [], False: []}  # (film, chunk) after another, by whether its scene is another too
         for film, story in enumerate(self.stories):
             for k, (before, scene) in enumerate(itertools.pairwise(story["scenes"]), 1):
                 self.later[before != scene].append((film, k))
@@ -126,7 +126,7 @@ def joined(chunks: Tensor) -> Tensor:
 
 
 def remembered(past: Tensor) -> Tensor:
-    """The last latents (16, T, h, w) behind as many zeros as make them 19."""
+    """The last latents (16, T, h, w) after as many zeros as make them 19."""
     return F.pad(past, (0, 0, 0, 0, HISTORY_LATENTS - past.shape[1], 0))
 
 
@@ -163,7 +163,7 @@ def end_from(start: Tensor, x0: Tensor, stage: int) -> Tensor:
 
 
 def begun_with(x: Tensor, stage: int) -> Tensor:
-    """What a stage knows of its chunk x at first: as much as half the size shows, behind stage 0."""
+    """What a stage knows of its chunk x at first: as much as half the size shows, after stage 0."""
     return F.interpolate(halved(x, 1), scale_factor=(1, 2, 2), mode="nearest") if stage else x
 
 

@@ -74,7 +74,7 @@ where the prompt blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blend
 
 ## Image to video
 
-Six chunks behind a drawn picture ({pictures} or {fewer_pictures} films): PSNR of the first frame against
+Six chunks after a drawn picture ({pictures} or {fewer_pictures} films): PSNR of the first frame against
 it, how often the thing in it is less than {near:g} pixels from where the picture has it, the median of these
 distances ({lost:g} where it is not seen), and how often the middle frame of chunk 5, the sixth, still has its ground
 and colour, which the prompt says too. "a guess" is the median distance from the middle of all these places.
@@ -83,7 +83,7 @@ and colour, which the prompt says too. "a guess" is the median distance from the
 
 ## Video to video
 
-A chunk behind a drawn video of a thing that moves to a side, and has room to move on ({videos} or {fewer_videos}
+A chunk after a drawn video of a thing that moves to a side, and has room to move on ({videos} or {fewer_videos}
 films): how often it goes on as it moved, which the prompt says too; how often it is at first less than {near:g}
 pixels from where it would be, and the median of its distances from there in all frames, which the prompt does not
 say; and, as a guess, the same median from the middle of all places where things that go the same way would be.

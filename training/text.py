@@ -63,7 +63,7 @@ def tokenize(tokenizer: sentencepiece.SentencePieceProcessor, texts: list[str]) 
 
 
 def embed(encoder: UMT5EncoderModel, ids: Tensor) -> Tensor:
-    """(B, 64) -> (B, 64, TEXT_DIM), zeros behind the last token."""
+    """(B, 64) -> (B, 64, TEXT_DIM), zeros after the last token."""
     mask = (ids > 0).to(encoder.dtype)
     return encoder(input_ids=ids, attention_mask=mask).last_hidden_state * mask[..., None]
 

@@ -183,7 +183,7 @@ def sample(film: Film, store: ChunkStore | None, prompts: dict, finish: Callable
 
 
 def course(film: Film, memory: HistoryMemory) -> torch.Tensor:
-    """The noise levels of the chunk behind `memory`, for patches that look up where they are; ours asks the recipe."""
+    """The noise levels of the chunk after `memory`, for patches that look up where they are; ours asks the recipe."""
     plans = plan_chunk(film.recipe, memory.chunk, *reversed(memory.frames.shape[-2:]))
     return torch.tensor([t / 1000 for plan in plans for t in plan.timesteps] + [0.0])
 

@@ -125,7 +125,7 @@ def test_video_to_video(server, page):
 
 
 def test_extend_a_film(server, page):
-    """Chunks 3 and 4 of a film of three; the memory behind them counts five."""
+    """Chunks 3 and 4 of a film of three; the memory after them counts five."""
     before = set((server.output_dir / "helios").glob("film_*.safetensors"))
     frames = run(server, page, "Helios - Extend a Film", None)
     assert frames.shape == (66, 64, 64, 3)

@@ -47,7 +47,7 @@ def models(seed=0, **changes):
 
 
 def embeddings(seed, length=512, tokens=20, dim=SMALL["text_dim"], batch=1):
-    """Text embeddings (B, length, dim) with zeros behind the last token, as UMT5 gives them here."""
+    """Text embeddings (B, length, dim) with zeros after the last token, as UMT5 gives them here."""
     text = torch.zeros(batch, length, dim)
     text[:, :tokens] = torch.randn(batch, tokens, dim, generator=torch.Generator().manual_seed(seed))
     return text

@@ -51,7 +51,7 @@ def test_every_field_comes_back(tmp_path, anchor):
 
 
 @pytest.mark.parametrize("left, place", [(624, 624), (1, 1), (0, 0), (625, 0)])
-def test_a_random_state_that_would_read_behind_its_end(tmp_path, memory, left, place):
+def test_a_random_state_that_would_read_past_its_end(tmp_path, memory, left, place):
     state = bytearray(memory.rng_state.numpy().tobytes())
     struct.pack_into("<i", state, 8, left)
     struct.pack_into("<Q", state, 16, place)

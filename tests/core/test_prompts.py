@@ -101,7 +101,7 @@ def test_any_text_parses_or_names_a_line(text):
         ("0: a\n4 cut 3: b", r"schedule, line 2: 'cut 3' is no transition; "),
         ("0: a\n4 Fade 3: b", r"schedule, line 2: 'fade 3' is no transition; "),
         ("0: a\n4 fade: b", r"schedule, line 2: 'fade' is no transition; "),
-        ("0:", r"schedule, line 1: the prompt is empty; write it behind the colon"),
+        ("0:", r"schedule, line 1: the prompt is empty; write it after the colon"),
         ("0: a\n4 cut:   \n\n8: b", r"schedule, line 2: the prompt is empty; "),
     ],
 )

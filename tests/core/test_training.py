@@ -177,7 +177,7 @@ def test_films_are_kept_and_counted(tmp_path, monkeypatch):
 
 def test_the_command(tmp_path, monkeypatch):
     """Processes of its own for the films, a demo of what is learned, here nothing, and the evaluation of that."""
-    runs, demo = tmp_path / "runs", tmp_path / "demo"
+    runs, demo = tmp_path / "runs", tmp_path / "runs" / "demo"
     for name in ("films", "clips"):
         (runs / name).mkdir(parents=True)
     (runs / "vae.safetensors").symlink_to(demo_folder() / "vae.safetensors")
@@ -189,7 +189,7 @@ def test_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "write", lambda folder, *_: evaluated.append(load_checkpoint(folder / "transformer")))
     monkeypatch.setattr(transformer, "learn_words", lambda *_, **__: 1.0)
     nothing = [f"--{what}={count}" for what, count in dict(films=3, clips=3, steps=0, rounds=0, guided=0).items()]
-    monkeypatch.setattr(sys, "argv", ["training", f"--runs={runs}", f"--demo={demo}", "--device=cpu", *nothing])
+    monkeypatch.setattr(sys, "argv", ["training", f"--runs={runs}", "--device=cpu", *nothing])
     runpy.run_module("training", run_name="__main__", alter_sys=True)
     assert [checkpoint.config.num_layers for checkpoint in evaluated] == [transformer.CONFIG.num_layers]
     assert {path.name for path in demo.glob("*.safetensors")} == {"text_encoder.safetensors", "vae.safetensors"}
@@ -393,7 +393,7 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     path, told = tmp_path / "transformer.pt", []
     transformer.train(films(), path, 2, log=told.append)
     first = torch.load(path)
-    again = transformer.Learner(transformer.Student(first["tokenizer"]), path)
+    again = transformer.Learner(transformer.Student(first["tokenizer"]), path, 4)
     for part in ("student", "average"):
         torch.testing.assert_close(getattr(again, part).state_dict(), first[part], rtol=0, atol=0)
     learned = transformer.train(films(), path, 4, log=told.append)
@@ -403,6 +403,8 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
         assert state["step"] == steps and state["optimizers"][1]["state"][0]["step"] == steps
     key = "transformer.blocks.0.self_attn.q.weight"
     assert not torch.equal(first["student"][key], second["student"][key])
+    with pytest.raises(ValueError, match="4 steps behind it, more than 3"):
+        transformer.train(films(), path, 3, log=told.append)
 
     save_transformer(learned.transformer, tmp_path / "demo" / "transformer")
     read = HeliosTransformer.from_checkpoint(load_checkpoint(tmp_path / "demo"), "cpu", torch.float32)
@@ -513,7 +515,7 @@ def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
     monkeypatch.setattr(distill, "TEACHER", replace(distill.TEACHER, steps=(1, 2, 1)))
     for name, value in (("BATCH", 2), ("CHOICES", 3), ("LEARN", 2), ("PICKS", 1), ("SIZES", {0: 3, 1: 2, 2: 1})):
         monkeypatch.setattr(distill, name, value)
-    monkeypatch.setattr(flow, "PICTURES", 0)  # behind a picture there is no guidance
+    monkeypatch.setattr(flow, "PICTURES", 0)  # after a picture there is no guidance
     told, path, sampled, lessons = [], tmp_path / "distilled.pt", [], []
     sample_it = distill.sample
 

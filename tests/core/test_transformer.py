@@ -126,7 +126,7 @@ def test_each_part_of_the_history_has_its_own_effect():
 
 @torch.no_grad()
 def test_padding_of_the_text_counts():
-    """Zeros behind the last token are tokens that are attended to."""
+    """Zeros after the last token are tokens that are attended to."""
     _, ours = models()
     args = noisy(4, 4), torch.tensor([500.0])
     short, padded = (predict(ours, *args, embeddings(1, length), *history(4, 4)) for length in (20, 512))

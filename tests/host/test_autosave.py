@@ -222,7 +222,7 @@ def test_damage_is_made_anew(server):
 
 
 def test_a_gap_is_filled(server):
-    """Only the chunk whose file is gone is made, those behind it are found."""
+    """Only the chunk whose file is gone is made, those after it are found."""
     film, found, _ = run(server)
     first, second, *_ = sorted(on_disk(server), key=lambda p: p.stat().st_mtime_ns)
     second.unlink()

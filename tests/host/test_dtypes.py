@@ -50,7 +50,7 @@ def test_files_of_16_bits(any_server, exact):
 
 
 def quantized(dtype: torch.dtype, scale_name: str):
-    """The small model's tensors behind the prefix of pipelines, the blocks' matrices in fp8; the layers of those."""
+    """The small model's tensors after the prefix of pipelines, the blocks' matrices in fp8; the layers of those."""
     tensors, layers = {}, []
     for key, tensor in small_tensors().items():
         layer = f"transformer.{key.removesuffix('.weight')}"
@@ -138,7 +138,7 @@ def test_skipping_a_block(any_server, exact):
 
 @pytest.mark.parametrize("variant", ["base", "mid"])
 def test_guidance_patches(any_server, variant):
-    """A CFG function replaces ours (CFG-Zero* of Mid too); one behind it changes what it gave."""
+    """A CFG function replaces ours (CFG-Zero* of Mid too); one after it changes what it gave."""
     steps = {"base": (3,), "mid": (3, 3, 3)}[variant]
     recipe = replace(RECIPES[variant], steps=steps)
     calls = 2 * (sum(steps) - (2 if variant == "mid" else 0))  # Mid's first two steps of a chunk are zero

@@ -299,7 +299,7 @@ BAD_PROMPTS = {
         r"line 2: 'fade 3' is no transition; write 'cut'",
     ),
     "schedule, blend 1": (schedule("0: a\n2 blend 1: b"), SCHEDULE, r"line 2: 'blend 1' is no .*2 or more"),
-    "schedule, no prompt": (schedule("0: a\n2: "), SCHEDULE, r"line 2: the prompt is empty; write it behind the colon"),
+    "schedule, no prompt": (schedule("0: a\n2: "), SCHEDULE, r"line 2: the prompt is empty; write it after the colon"),
     "schedule, first blends": (schedule("0 blend 3: a"), SCHEDULE, r"line 1: .* nothing to blend from"),
     "schedule, half a chunk": (
         schedule("0: a\n1.5: b"),

@@ -265,7 +265,7 @@ def test_execute_takes_the_schemas_inputs(server):
     for name, node in helios_nodes(server).items():
         execute = next(f for f in defined[name].body if isinstance(f, ast.FunctionDef) and f.name == "execute")
         takes = parameters(execute, 1)
-        if execute.args.kwarg:  # handed on, behind the node's id and what takes the chunks
+        if execute.args.kwarg:  # handed on, after the node's id and what takes the chunks
             takes |= parameters(defined["make_film"], 2)
         assert {n: o for n, _, _, o in inputs_of(node)} == takes, name
 

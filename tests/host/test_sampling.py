@@ -197,7 +197,7 @@ def test_progress_and_previews(server, metadata):
 
 
 def test_progress_of_all_films_reaches_the_end(any_server):
-    """Without previews, where CFG-Zero* leaves steps out, and behind a memory, whose chunks are not amplified."""
+    """Without previews, where CFG-Zero* leaves steps out, and after a memory, whose chunks are not amplified."""
     graph = Graph(any_server)
     mid = graph.sample(graph.load(variant="mid"), **prompts("mid"), steps="3,2,2")
     first = graph.sample(graph.load(), positive=POSITIVE, length=33, steps="1,1,1")
