@@ -72,6 +72,21 @@ def say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
+class StandardError:
+    """For a progress bar, as `say`."""
+
+    def __getattr__(self, name):
+        return getattr(sys.stderr, name)
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
 class Stop:
     """Ctrl-C, SIGTERM or a closed terminal: the first one ends a film in good order, for which it needs a moment; the
     third one ends the program."""
@@ -120,7 +135,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("download", help="weights, text encoder and VAE from Hugging Face, 35 GB a model")
     command.add_argument("model", choices=("distilled", "mid", "base"), help="the fastest, in between, the slowest")
-    command.add_argument("--to", type=Path, help="a models/ folder as ComfyUI's; found if this pack lies in one")
+    command.add_argument("--to", type=Path, help="a models/ folder as ComfyUI's; found if this pack or you are in one")
     command.set_defaults(run=download)
 
     command = commands.add_parser("estimate", help="what a film will take: time, memory, disk")
@@ -368,7 +383,8 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
     begun, memory = time.monotonic(), replace(memory.to(args.device), variant=parts.variant)
     what = f"{film_length(chunks)}, {memory.width}x{memory.height}, seed {seed}"
     say(f"{output}: {what}, {parts.variant} of {parts.name}")
-    film, bar = VideoWriter(output), tqdm(total=step_count(recipe, memory.chunk, chunks), unit="step", file=sys.stderr)
+    bar = tqdm(total=step_count(recipe, memory.chunk, chunks), unit="step", file=StandardError())
+    film, total = VideoWriter(output), chunks * CHUNK_FRAMES
     settings = {"chunks": chunks, "seed": seed, "noise_device": noise_device}
     try:
         # The film is the first to be closed: a player that is paused would keep it waiting.
@@ -385,11 +401,12 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
                     bar.set_description(f"chunk {record.index}")
                 else:
                     bar.update()
-        seconds, frames = time.monotonic() - begun, chunks * CHUNK_FRAMES
-        say(f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} a second")
+        seconds = time.monotonic() - begun
+        say(f"{output}: {total} frames in {seconds:.1f} s, {total / seconds:.1f} a second")
+    except KeyboardInterrupt:  # what else ends it may have lost some
+        say(f"{output}: {film.frames} of {total} frames")
+        raise
     finally:
-        if film.frames < (total := chunks * CHUNK_FRAMES):
-            say(f"{output}: {film.frames} of {total} frames")
         if film.frames and keep.exists():
             as_module = Path(sys.argv[0]).parent.name == "helios_core"
             words = [sys.executable, "-m", "helios_core"] if as_module else ["helios"]

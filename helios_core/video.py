@@ -44,6 +44,7 @@ class VideoWriter:
         self.frames = 0
         self._queue: queue.Queue[tuple[Tensor, Callable[[], None]] | None] = queue.Queue(WAITING)
         self._thread = self._error = None
+        self._over = threading.Event()
 
     def write(self, frames: Tensor, done: Callable[[], None] = lambda: None) -> None:
         """Append frames (T, H, W, 3), floats in 0..1; height and width must be even.
@@ -60,12 +61,13 @@ class VideoWriter:
         self.frames += len(frames)
 
     def close(self) -> None:
-        """Finish the file; without a frame there is none."""
+        """Finish the file; without a frame there is none. A first Ctrl-C comes through when that is done."""
         if self._thread is not None:
             try:
-                self._put(None)
-            finally:
-                self._thread.join()
+                self._finish()
+            except KeyboardInterrupt:
+                self._finish()
+                raise
             self._raise()
 
     def __enter__(self) -> "VideoWriter":
@@ -77,6 +79,11 @@ class VideoWriter:
         except Exception:
             if error is None:  # else the first one tells what happened
                 raise
+
+    def _finish(self) -> None:
+        self._put(None)  # once more does no harm
+        self._over.wait()  # which can be interrupted and done again, join() cannot
+        self._thread.join()
 
     def _put(self, item: tuple | None) -> None:
         while self._thread.is_alive():
@@ -109,6 +116,8 @@ class VideoWriter:
             self._error = error if isinstance(error, OSError) else OSError(f"{self.path}: {error}")
         except Exception as error:
             self._error = error
+        finally:
+            self._over.set()
 
 
 class _Encoder:

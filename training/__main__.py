@@ -2,8 +2,8 @@
 
 Every stage leaves its result in training/runs and goes on with what is there: VAE, films as latents, transformer with
 text encoder, few steps; then the demo's files, in training/runs/demo, and their evaluation. About nine hours on two CPU
-cores that know bfloat16. Nothing is made anew by itself: what is to differ wants another --runs, or it and what comes
-after it deleted.
+cores that know bfloat16. Other numbers of steps and rounds have files of their own; what else is to differ wants
+another --runs, or it and what comes after it deleted.
 """
 
 import argparse
@@ -50,10 +50,11 @@ def main() -> None:
     processes.spawn(data.make_all, (args.runs, args.films, args.clips, drawers, args.device), nprocs=drawers)
     films = Films(data.load(args.runs / "films", args.films), data.load(args.runs / "clips", args.clips))
     how = {"device": args.device, "compiled": not args.eager, "log": log}
-    teacher = transformer.train(films, args.runs / "transformer.pt", args.steps, **how)
-    student = distill.train(films, teacher, args.runs / f"distilled_{args.steps}.pt", args.rounds, **how)
-    path = args.runs / f"guided_{args.steps}_{args.rounds}.pt"
-    student = distill.guide(films, student, path, args.guided, **how).cpu()
+    steps, rounds, guided = args.steps, args.rounds, args.guided
+    teacher = transformer.train(films, args.runs / f"transformer_{steps}.pt", steps, **how)
+    student = distill.train(films, teacher, args.runs / f"distilled_{steps}_{rounds}.pt", rounds, **how)
+    path = args.runs / f"guided_{steps}_{rounds}_{guided}.pt"
+    student = distill.guide(films, student, path, guided, **how).cpu()
     shutil.copy(codec, args.demo)
     save_transformer(student.transformer, args.demo / "transformer")
     save_text(student.text, student.tokenizer.serialized_model_proto(), TOKENS, args.demo / "text_encoder.safetensors")

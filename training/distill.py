@@ -134,9 +134,9 @@ def some(batch: Batch, ends: tuple, size: int, rng: np.random.Generator) -> tupl
     return batch.part(rows), [end[rows] for end in ends]
 
 
-def learner_from(teacher: Student, path: Path, rounds: int, device, compiled: bool) -> Learner:
+def learner_from(teacher: Student, path: Path, device, compiled: bool) -> Learner:
     """Of a copy of the teacher; goes on with what `path` holds, with other random numbers."""
-    learner = Learner(copy.deepcopy(teacher), path, rounds * LEARN, device, decay=0.99)
+    learner = Learner(copy.deepcopy(teacher), path, device, decay=0.99)
     teacher.to(device)
     if compiled:
         compile_blocks(teacher)
@@ -148,7 +148,7 @@ def learner_from(teacher: Student, path: Path, rounds: int, device, compiled: bo
 def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu", compiled=False, log=print) -> Student:
     """Sample `rounds` batches and learn from each several times; goes on with what `path` holds, and with
     batches sampled anew."""
-    learner = learner_from(teacher, path, rounds, device, compiled)
+    learner = learner_from(teacher, path, device, compiled)
     student, done = learner.student, learner.done // LEARN
     rng, start, seen = np.random.default_rng(10_000 + done), time.time(), []
     choices, pool = deque(maxlen=POOL), deque(maxlen=2 * POOL)
@@ -186,7 +186,7 @@ def guide(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
     """Learn to do without guidance what it does (arXiv 2210.03142): along its own few steps, the teacher's flow, guided
     after stage 0; what goes on too, whose shapes it keeps. At full size that flow as it is: nothing is to change
     there."""
-    learner = learner_from(teacher, path, rounds, device, compiled)
+    learner = learner_from(teacher, path, device, compiled)
     student, done = learner.student, learner.done // LEARN
     rng, start, seen = np.random.default_rng(20_000 + done), time.time(), []
     weights, batch = loss_weights(GUIDED), None

@@ -187,8 +187,8 @@ def blends(demo: Demo, count: int, seed: int) -> dict[str, float]:
 
 
 def pictures(demo: Demo, count: int, seed: int) -> dict[str, float]:
-    """Films that begin with a picture: PSNR of frame 0 in dB, where the thing in it is (`offsets`; the prompt does not
-    say), and whether chunk 5 still has its colours."""
+    """Films that begin with a picture: PSNR of frame 0 in dB, where the first thing in it is (`offsets`), and
+    whether chunk 5 still has its colours."""
     rng, psnr, made, wanted, kept = np.random.default_rng(seed), [], [], [], []
     for number in seeds_of_films(seed, count):
         scene = random_scene(rng, held_out=True)

@@ -75,7 +75,7 @@ where the prompt blends over chunks 2 to 4 with the weights 0, 0.5 and 1 ({blend
 ## Image to video
 
 Six chunks after a drawn picture ({pictures} or {fewer_pictures} films): PSNR of the first frame against
-it, how often the thing in it is less than {near:g} pixels from where the picture has it, the median of these
+it, how often the first thing in it is less than {near:g} pixels from where the picture has it, the median of these
 distances ({lost:g} where it is not seen), and how often the middle frame of chunk 5, the sixth, still has its ground
 and colour, which the prompt says too. "a guess" is the median distance from the middle of all these places.
 

@@ -120,10 +120,9 @@ def open_history(model: HeliosTransformer) -> None:
 
 
 class Learner:
-    """A student, its average over the last steps, and its optimizers; all of it in a file, with the steps done. Raises
-    ValueError where these are more than all that are wanted."""
+    """A student, its average over the last steps, and its optimizers; all of it in a file, with the steps done."""
 
-    def __init__(self, student: Student, path: Path, steps: int, device="cpu", decay: float = 0.999):
+    def __init__(self, student: Student, path: Path, device="cpu", decay: float = 0.999):
         self.student, self.path, self.decay = student.to(device), path, decay
         self.average, self.done = copy.deepcopy(student), 0
         # Muon for the blocks' matrices, Adam for all else; each with its highest rate.
@@ -143,8 +142,6 @@ class Learner:
             for optimizer, saved in zip(self.optimizers, state["optimizers"]):
                 optimizer.load_state_dict(saved)
             self.done = state["step"]
-            if self.done > steps:
-                raise ValueError(f"{path} has {self.done} steps behind it, more than {steps}: delete it to begin anew")
 
     def step(self, part: float) -> None:
         """Learn from the gradients there are, at `part` of the highest rates."""
@@ -199,7 +196,7 @@ def train(films: Films, path: Path, steps: int, device="cpu", compiled=False, lo
     student = Student(torch.load(path, map_location="cpu")["tokenizer"] if path.exists() else make_tokenizer())
     if not path.exists():
         learn_words(student.text, student.tokenizer, log=log)
-    learner = Learner(student, path, steps, device)
+    learner = Learner(student, path, device)
     if compiled:
         compile_blocks(student)
     rng, begun, seen = np.random.default_rng(learner.done), time.time(), {}

@@ -82,7 +82,7 @@ def test_prompt_schedule_film(server, page):
 
 
 def test_extend_a_film(server, page):
-    """Behind the film of Text to Video."""
+    """After the film of Text to Video."""
     folder = server.output_dir / "helios"
     before = set(folder.glob("demo_*.safetensors"))
     film_of(server, page, "Text to Video", {SAMPLER: {"seed": 1, "length": 33}})

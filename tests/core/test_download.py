@@ -39,31 +39,24 @@ class Hub(http.server.BaseHTTPRequestHandler):
     }
     lies, cut, served = set(), {}, []
 
-    def do_HEAD(self):
-        self.do_GET(body=False)
-
-    def do_GET(self, body=True):
+    def do_GET(self):
         path = self.path.split("?")[0].strip("/")
         if path.startswith("api/models/"):
             repo = "/".join(path.split("/")[2:4])
             siblings = [self.describe(repo, name) for name in self.files[repo]]
-            return self.answer(json.dumps({"id": repo, "sha": COMMIT, "siblings": siblings}).encode(), body)
+            return self.answer(json.dumps({"id": repo, "sha": COMMIT, "siblings": siblings}).encode())
         if "/resolve/" not in path:
-            return self.answer(b"{}", body, 404)
+            return self.answer(b"{}", 404)
         repo, name = path.split(f"/resolve/{COMMIT}/")  # not what is newest by then
         content = self.files[repo][name]
-        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
         if name in self.lies:
             content = damaged(content)
         begin = int(m[1]) if (m := re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))) else 0
-        if body:
-            self.served.append((name, begin))
-        headers["Accept-Ranges"] = "bytes"
+        self.served.append((name, begin))
+        headers = {"Accept-Ranges": "bytes"}
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-        self.answer(
-            content[begin:], body, 206 if begin else 200, headers, cut=self.cut.pop(name, None) if body else None
-        )
+        self.answer(content[begin:], 206 if begin else 200, headers, cut=self.cut.pop(name, None))
 
     def describe(self, repo, name):
         content = self.files[repo][name]
@@ -71,13 +64,12 @@ class Hub(http.server.BaseHTTPRequestHandler):
         blob = {"blobId": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}
         return {"rfilename": name, "size": len(content), **({"lfs": lfs} if name.endswith(".safetensors") else blob)}
 
-    def answer(self, content, body, status=200, headers={}, cut=None):
+    def answer(self, content, status=200, headers={}, cut=None):
         self.send_response(status)
         for key, value in {**headers, "Content-Length": len(content)}.items():
             self.send_header(key, str(value))
         self.end_headers()
-        if body:
-            self.wfile.write(content[:cut])
+        self.wfile.write(content[:cut])
         self.close_connection = cut is not None
 
     def log_message(self, *args):
@@ -110,9 +102,7 @@ def hub(monkeypatch, capsys):
 def test_download(hub, tmp_path):
     """Only what is needed comes, each file where ComfyUI looks; a second run fetches nothing."""
     models = tmp_path / "ComfyUI" / "models"
-    models.mkdir(parents=True)
-    (models.parent / "main.py").touch()
-    (models.parent / "custom_nodes").mkdir()
+    (models.parent / "custom_nodes").mkdir(parents=True)
     status, said = hub("mid", "--to", models)
     assert status == 0, said
     have = {p.relative_to(models).as_posix(): p.read_bytes() for p in models.rglob("[!.]*") if p.is_file()}
@@ -178,7 +168,7 @@ def test_a_wrong_file_is_not_kept(hub, tmp_path):
     assert hub("mid", "--to", tmp_path / "models")[0] == 0
 
 
-def test_no_room_on_the_disk(tmp_path, monkeypatch):
+def test_no_room_on_the_disk(tmp_path):
     from helios_core import download
 
     items = [download.Item("r", "n", tmp_path / "models" / "n", size=10**16, digest="0" * 64, revision="main")]
@@ -192,7 +182,7 @@ def test_the_disk_is_full_all_the_same(hub, tmp_path, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.file_download.http_get", full)
     status, said = hub("mid", "--to", tmp_path)
-    assert status == 1 and "No space left on device" in said and "hub" not in said
+    assert status == 1 and "No space left on device" in said and "Hugging Face" not in said
 
 
 @pytest.mark.parametrize("gone", [(WAN, VAE), (MID, "transformer/a.safetensors")])
@@ -202,6 +192,21 @@ def test_a_file_is_not_on_the_hub_any_more(hub, tmp_path, monkeypatch, gone):
     monkeypatch.setitem(Hub.files, repo, left)
     status, said = hub("mid", "--to", tmp_path)
     assert status == 1 and f"not on the hub any more: {repo}/" in said and not Hub.served
+
+
+def test_comfyui_is_found(tmp_path, monkeypatch):
+    """The one that the pack lies in, else the one that the working folder is in."""
+    from helios_core import download
+
+    for name in ("host", "other"):
+        (tmp_path / name / "models").mkdir(parents=True)
+        (tmp_path / name / "custom_nodes" / "pack" / "helios_core").mkdir(parents=True)
+        (tmp_path / name / "main.py").touch()
+    monkeypatch.setattr(download, "__file__", str(tmp_path / "host/custom_nodes/pack/helios_core/download.py"))
+    monkeypatch.chdir(tmp_path / "other" / "custom_nodes")
+    assert download.find_models_folder() == tmp_path / "host" / "models"
+    (tmp_path / "host" / "main.py").unlink()
+    assert download.find_models_folder() == tmp_path / "other" / "models"
 
 
 def test_no_comfyui_found(tmp_path, monkeypatch, capsys):

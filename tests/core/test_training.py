@@ -377,6 +377,7 @@ def test_a_history_begins_as_what_a_chunk_knows():
 
 def test_words_are_learned():
     """Before any video: what captions say is read from them."""
+    torch.manual_seed(0)
     tokenizer, encoder = sentencepiece.SentencePieceProcessor(model_proto=make_tokenizer(2000)), make_encoder()
     assert answers(Scene("navy", (Thing("star", "yellow", "medium", "right"),))) == [4, 4, 3, 2, 2, 0, 0, 0, 0]
     assert learn_words(encoder, tokenizer, steps=200, log=lambda text: None) > 0.8
@@ -393,7 +394,7 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     path, told = tmp_path / "transformer.pt", []
     transformer.train(films(), path, 2, log=told.append)
     first = torch.load(path)
-    again = transformer.Learner(transformer.Student(first["tokenizer"]), path, 4)
+    again = transformer.Learner(transformer.Student(first["tokenizer"]), path)
     for part in ("student", "average"):
         torch.testing.assert_close(getattr(again, part).state_dict(), first[part], rtol=0, atol=0)
     learned = transformer.train(films(), path, 4, log=told.append)
@@ -403,8 +404,6 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
         assert state["step"] == steps and state["optimizers"][1]["state"][0]["step"] == steps
     key = "transformer.blocks.0.self_attn.q.weight"
     assert not torch.equal(first["student"][key], second["student"][key])
-    with pytest.raises(ValueError, match="4 steps behind it, more than 3"):
-        transformer.train(films(), path, 3, log=told.append)
 
     save_transformer(learned.transformer, tmp_path / "demo" / "transformer")
     read = HeliosTransformer.from_checkpoint(load_checkpoint(tmp_path / "demo"), "cpu", torch.float32)

@@ -228,6 +228,25 @@ def test_an_error_of_the_caller_leaves_a_proper_film(tmp_path):
         assert container.streams.video[0].frames == 33
 
 
+def test_an_interrupt_waits_for_the_file(tmp_path, monkeypatch):
+    """Even one that comes while the film is closed."""
+    close, done = video._Encoder.close, []
+
+    def slow(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        close(self)
+
+    monkeypatch.setattr(video._Encoder, "close", slow)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored
+    try:
+        with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "film.mp4") as writer:
+            writer.write(film(33), lambda: done.append(True))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(read(writer.path)) == 33 and done
+
+
 FLAT = """
 import os, sys, torch
 from helios_core.video import VideoWriter
