@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python benchmarks/forward.py  # speed at half and full size, small width
     PYTHONPATH=. python benchmarks/forward.py --memory  # peak activation memory of a block at the 14B's width
-    PYTHONPATH=. python benchmarks/forward.py --full  # CUDA: the 14B with random bf16 weights, chunks per second
+    PYTHONPATH=. python benchmarks/forward.py --full  # CUDA, 60 GB: the 14B, random bf16 weights; frames per second too
 
 What is timed: one step at each pyramid stage, and a chunk of Distilled (2,2,2 steps). Our chunk includes embedding
 history and text, which a step then need not do; diffusers does both in every step.
@@ -12,7 +12,6 @@ import argparse
 import gc
 import statistics
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -42,17 +41,17 @@ def main():
     print(f"torch {torch.__version__}, {where}")
     with torch.inference_mode():
         if args.full:
-            full(args.device)
+            film(speed((48, 80), {}, args.device, args.runs), args.device)
         elif args.memory:
             memory(args.device)
         else:
             for size in ((24, 40), (48, 80)):
-                speed(size, args.layers, args.device, args.runs)
+                speed(size, {**SMALL, "num_layers": args.layers}, args.device, args.runs)
 
 
-def speed(size, layers, device, runs):
+def speed(size, settings, device, runs):
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    theirs, ours = pair({**SMALL, "num_layers": layers}, device, dtype)
+    theirs, ours = pair(settings, device, dtype)
     inputs = Inputs(size, device, dtype)
     print(f"\nlatents {size[0]}x{size[1]}, width {ours.config.dim}, {ours.config.num_layers} layers, {dtype}")
     print(f"{'':10}{'diffusers':>12}{'ours':>12}{'ratio':>8}{'difference':>12}")
@@ -78,6 +77,7 @@ def speed(size, layers, device, runs):
                 ours(inputs.noisy(shrink), inputs.timestep, text, history)
 
     row("chunk", take_turns([chunk_theirs, chunk_ours], max(1, runs // 2), device))
+    return ours
 
 
 def memory(device):
@@ -97,29 +97,37 @@ def memory(device):
     )
 
 
-def full(device, chunks=4):
-    torch.manual_seed(0)
-    model = HeliosTransformer(HeliosConfig(), device=device, dtype=torch.bfloat16).eval()
-    for steps in ((1, 1, 1), (2, 2, 2)):
-        recipe = replace(RECIPES["distilled"], steps=steps, amplify_first_chunk=False)
-        denoise = ModelDenoiser(model, recipe, dtype=torch.bfloat16)
-        schedule = PromptSchedule((Segment(0, torch.randn(1, 512, 4096, device=device)),))
-        film = sample_chunks(
-            denoise, HistoryMemory.empty(640, 384).to(device), schedule, recipe, chunks=chunks + 1, seed=0
-        )
+def film(model, device, chunks=5):
+    """Sample Distilled's film, as it is and then compiled: seconds of a chunk, without encoding text and decoding.
+
+    The first chunk, which has twice the steps, is not counted; in it what is compiled is.
+    """
+    torch._dynamo.config.recompile_limit = 64
+    recipe, dtype = RECIPES["distilled"], torch.bfloat16
+    schedule = PromptSchedule((Segment(0, torch.randn(1, 512, 4096, device=device, dtype=dtype)),))
+    memory = HistoryMemory.empty(640, 384).to(device)
+    for compiled in (False, True):
+        if compiled:
+            for block in model.blocks:
+                block.compile(dynamic=False)
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
         times = []
-        for record in film:
+        denoise = ModelDenoiser(model, recipe, dtype=dtype)
+        for record in sample_chunks(denoise, memory, schedule, recipe, chunks=chunks, seed=0):
             if isinstance(record, Chunk):
                 torch.cuda.synchronize()
                 times.append(time.perf_counter())
         seconds = statistics.median(b - a for a, b in zip(times, times[1:]))
         used = torch.cuda.max_memory_allocated() / 2**30
-        print(f"14B bf16, steps {steps}: {seconds:.3f} s a chunk, {33 / seconds:.1f} FPS sampled, {used:.1f} GiB")
+        how = "compiled" if compiled else "as it is"
+        print(f"film, {how}: {seconds:.3f} s a chunk, {33 / seconds:.1f} FPS, {used:.1f} GiB at the most", flush=True)
 
 
 def pair(settings, device, dtype):
     torch.manual_seed(0)
-    theirs = HeliosTransformer3DModel(**settings).eval().to(device, dtype)
+    with torch.device(device):  # the 14B's random numbers would take minutes on a CPU
+        theirs = HeliosTransformer3DModel(**settings).eval().to(dtype)
     ours = HeliosTransformer(HeliosConfig.from_dict(settings), device=device, dtype=dtype).eval()
     shapes = ours.state_dict()
     ours.load_state_dict({k: v.reshape(shapes[k].shape) for k, v in rename_keys(theirs.state_dict()).items()})
