@@ -67,13 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def say(text: str) -> None:
-    """To standard error, while somebody can read it: a closed terminal is no reason to leave a film unfinished."""
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr)
+    print(text, file=StandardError())
 
 
 class StandardError:
-    """For a progress bar, as `say`."""
+    """While somebody can read it: a closed terminal is no reason to leave a film unfinished."""
 
     def __getattr__(self, name):
         return getattr(sys.stderr, name)

@@ -44,7 +44,7 @@ class VideoWriter:
         self.frames = 0
         self._queue: queue.Queue[tuple[Tensor, Callable[[], None]] | None] = queue.Queue(WAITING)
         self._thread = self._error = None
-        self._over = threading.Event()
+        self._over = threading.Event()  # after an interrupt, the thread itself may seem to be at its end
 
     def write(self, frames: Tensor, done: Callable[[], None] = lambda: None) -> None:
         """Append frames (T, H, W, 3), floats in 0..1; height and width must be even.
@@ -82,11 +82,11 @@ class VideoWriter:
 
     def _finish(self) -> None:
         self._put(None)  # once more does no harm
-        self._over.wait()  # which can be interrupted and done again, join() cannot
+        self._over.wait()
         self._thread.join()
 
     def _put(self, item: tuple | None) -> None:
-        while self._thread.is_alive():
+        while not self._over.is_set():
             try:
                 return self._queue.put(item, timeout=0.1)
             except queue.Full:  # or the thread has failed meanwhile

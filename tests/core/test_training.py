@@ -321,8 +321,8 @@ def test_histories(monkeypatch):
     """Memory of the shapes that sampling has, of what was just before the chunk and nothing later; empty ones, too."""
     for noise in ("corrupted", "given"):
         monkeypatch.setattr(flow, noise, lambda frames: frames)
-    rng, empty, some, begun = np.random.default_rng(0), HistoryMemory.empty(192, 128), films(), 0
-    looked = 0
+    rng, empty, some = np.random.default_rng(0), HistoryMemory.empty(192, 128), films()
+    begun = looked = 0
     some.tensors["latents"][:] = torch.arange(36.0).view(1, 4, 1, 9, 1, 1)  # each latent frame says when it is
     for _ in range(40):
         batch: Batch = some.batch(1, rng)
