@@ -1,8 +1,8 @@
 """Make the demo from nothing: python -m training
 
 Every stage leaves its result in training/runs and goes on with what is there: VAE, films as latents, transformer with
-text encoder, few steps; then the demo's files, in training/runs/demo, and their evaluation. About nine hours on two CPU
-cores that know bfloat16. Other numbers of steps and rounds have files of their own; what else is to differ wants
+text encoder, few steps; then the demo's files, in training/runs/demo, and their evaluation. About twelve hours on two
+CPU cores that know bfloat16. Other numbers of steps and rounds have files of their own; what else is to differ wants
 another --runs, or it and what comes after it deleted.
 """
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--films", type=int, default=2400, help="of four chunks each: %(default)s")
     parser.add_argument("--clips", type=int, default=6400, help="of one chunk each: %(default)s")
-    parser.add_argument("--steps", type=int, default=8400, help="of the transformer's training: %(default)s")
+    parser.add_argument("--steps", type=int, default=12400, help="of the transformer's training: %(default)s")
     parser.add_argument("--rounds", type=int, default=60, help="of sampling and learning for few steps: %(default)s")
     parser.add_argument("--guided", type=int, default=60, help="rounds of learning what guidance does: %(default)s")
     parser.add_argument("--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler")

@@ -40,9 +40,10 @@ class Phase:
 
 # What is said is learned from first chunks alone: one of stage 0 has 54 tokens, one at full size 864, a history 240.
 PHASES = (
-    Phase(2 / 7, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
-    Phase(11 / 21, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
-    Phase(1, {BASE: 2, 0: 32, 1: 12, 2: 3}),  # what was before: hardest where few tokens are a picture
+    Phase(6 / 31, {0: 64, 1: 8}, alone=True),  # what there is and where it goes
+    Phase(11 / 31, {BASE: 3, 0: 16, 1: 16, 2: 3}, alone=True),  # shapes, which come after places
+    Phase(21 / 31, {BASE: 2, 0: 32, 1: 12, 2: 3}),  # what was before: hardest where few tokens are a picture
+    Phase(1, {BASE: 4, 0: 24, 1: 12, 2: 3}),  # shapes at full size, which come last
 )
 
 
