@@ -110,7 +110,6 @@ def film(model, device, chunks=5):
         if compiled:
             for block in model.blocks:
                 block.compile(dynamic=False)
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         times = []
         denoise = ModelDenoiser(model, recipe, dtype=dtype)
