@@ -75,7 +75,7 @@ class ChunkStore:
 
         Returns how many. Files that are not a store's stay, and their folders with them.
         """
-        films = [p for p in self.root.iterdir() if NAME.fullmatch(p.name)] if self.root.is_dir() else []
+        films = [p for p in self.root.iterdir() if NAME.fullmatch(p.name) and p.is_dir()] if self.root.is_dir() else []
         films.sort(key=lambda p: (p == self.folder, p.stat().st_mtime))
         sizes = {film: sum(file.stat().st_size for file in film.iterdir()) for film in films}
         removed = 0

@@ -5,6 +5,7 @@ content: tensors by their values, functions by their code and what they hold, ob
 What cannot be told apart that way is refused rather than guessed: a wrong chunk is worse than a missing one.
 """
 
+import sys
 import types
 from dataclasses import asdict
 from functools import partial
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import comfy.hooks
 import comfy.ldm.modules.attention
+import comfyui_version
 import torch
 from comfy.cli_args import args
 from comfy.model_patcher import ModelPatcher
@@ -35,6 +37,7 @@ PATCHES = (
     "additional_models",
     "attachments",
 )
+KNOWN = {"comfy", "torch", *sys.stdlib_module_names}
 # Host settings that change numbers; those that a host does not have are left out.
 NUMERICS = ("fast", "force_upcast_attention", "dont_upcast_attention", "deterministic", "fp16_unet", "bf16_unet")
 
@@ -65,7 +68,15 @@ def name_of_model(patcher) -> str:
     numerics = [sorted(map(str, value)) if isinstance(value, set) else str(value) for value in numerics]
     attention = comfy.ldm.modules.attention.optimized_attention
     dtypes = model.get_dtype(), model.get_dtype_inference(), model.model_config.optimizations
-    runs_on = str(torch.__version__), device, card, attention.__module__, attention.__qualname__, numerics
+    runs_on = (
+        str(torch.__version__),
+        comfyui_version.__version__,
+        device,
+        card,
+        attention.__module__,
+        attention.__qualname__,
+        numerics,
+    )
     what = model.source, asdict(model.diffusion_model.config), model.variant, model.text_tokens
     return name_of((what, dtypes, patches, runs_on), own)
 
@@ -109,7 +120,7 @@ def describe(thing, own: set[int] = frozenset(), seen: dict | None = None):
         return "code", thing.co_code, inner(thing.co_consts, thing.co_names)
     if isinstance(thing, types.FunctionType):
         holds = [cell.cell_contents for cell in thing.__closure__ or ()]
-        plain = {n: v for n in thing.__code__.co_names if is_plain(v := thing.__globals__.get(n))}
+        plain = {n: v for n in names_in(thing.__code__) if is_plain(v := thing.__globals__.get(n))}
         where = thing.__module__, thing.__qualname__
         return "function", where, inner(thing.__code__, thing.__defaults__, thing.__kwdefaults__, holds, plain)
     if isinstance(thing, torch.nn.Module):
@@ -127,13 +138,28 @@ def describe(thing, own: set[int] = frozenset(), seen: dict | None = None):
     raise Unrecognisable(f"{type(thing).__module__}.{type(thing).__qualname__}")
 
 
+def names_in(code: types.CodeType) -> set[str]:
+    """Names that a function looks up, those of functions within it too."""
+    return set(code.co_names).union(*(names_in(part) for part in code.co_consts if isinstance(part, types.CodeType)))
+
+
 def is_plain(value) -> bool:
-    """A setting that a function finds beside it: its value counts. What else it uses is known by its own name."""
-    return isinstance(value, bool | int | float | str | bytes)
+    """A setting that a function finds beside it: its value counts. What else it uses is known by its own name, lists and
+    dicts too: they are caches and counters more often than settings, and would make a new film of every run."""
+    if isinstance(value, tuple | frozenset):
+        return all(map(is_plain, value))
+    return value is None or type(value) in (bool, int, float, str, bytes, torch.Tensor)
 
 
 def code_of(kind: type) -> list:
-    """What a class does, when it is another pack's: the host's and torch's are known by their versions."""
-    if kind.__module__.split(".")[0] in ("comfy", "torch"):
-        return []
-    return [value.__code__ for value in vars(kind).values() if isinstance(value, types.FunctionType)]
+    """What a class and those it comes from do and hold, where they are another pack's: the host's and torch's are known
+    by their versions, Python's own by their names."""
+    parts = []
+    for base in kind.__mro__:
+        if base.__module__.split(".")[0] in KNOWN:
+            continue
+        for name, value in vars(base).items():
+            value = getattr(value, "__func__", getattr(value, "fget", value))
+            if isinstance(value, types.FunctionType) or is_plain(value) and not name.startswith("__"):
+                parts.append((name, value))
+    return parts

@@ -195,10 +195,12 @@ def test_old_films_are_removed_by_size(tmp_path):
 def test_strangers_are_left_alone(tmp_path):
     film_of(tmp_path, "a", 300)
     (tmp_path / ("a" * 32) / "notes.txt").write_text("mine")
+    (tmp_path / f"{'c' * 32}.safetensors").write_text("a copy")
     (tmp_path / "my folder").mkdir()
     (tmp_path / "my folder" / "x.safetensors").write_text("mine")
     ChunkStore(tmp_path, "b" * 32).tidy(max_films=0, max_bytes=0)
-    assert sorted(p.name for p in tmp_path.rglob("*")) == sorted(["a" * 32, "notes.txt", "my folder", "x.safetensors"])
+    mine = ["notes.txt", f"{'c' * 32}.safetensors", "my folder", "x.safetensors"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == sorted(["a" * 32, *mine])
 
 
 def test_what_a_kill_left_is_swept_up(tmp_path):

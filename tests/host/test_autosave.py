@@ -143,6 +143,8 @@ def test_what_decides_a_film(server):
         "attention patch": (patched("attention"), {}),
         "block patch": (patched("skip block"), {}),
         "post cfg patch": (patched("post cfg function"), {}),
+        "setting of a patch": (patched("scaled 0.9"), {}),
+        "its other setting": (patched("scaled 0.8"), {}),
     }
     made = {}
     for name, (build, inputs) in films.items():

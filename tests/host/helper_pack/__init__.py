@@ -209,13 +209,31 @@ class TinyCLIPLoader:
 
 
 CALLS = {}  # how often each patch of PatchModel was called since it was set
+SCALE = 1.0  # what Scaled multiplies by: a setting beside the code
+
+
+class Scaled:
+    """A patch that is an object; what it does depends on a setting that a function within its method looks up."""
+
+    def __call__(self, args):
+        return (lambda: args["denoised"] * SCALE)()
 
 
 class PatchModel(_Node):
     """The model with a patch such as other packs set, which counts its calls under its kind."""
 
     RETURN_TYPES = ("MODEL",)
-    KINDS = ("attention", "keep block", "skip block", "cfg function", "post cfg function", "wrapper", "opaque")
+    KINDS = (
+        "attention",
+        "keep block",
+        "skip block",
+        "cfg function",
+        "post cfg function",
+        "wrapper",
+        "opaque",
+        "scaled 0.9",
+        "scaled 0.8",
+    )
 
     @classmethod
     def INPUT_TYPES(cls):
@@ -263,6 +281,9 @@ class PatchModel(_Node):
         elif kind == "opaque":
             lock = threading.Lock()
             model.set_model_sampler_post_cfg_function(lambda args, lock=lock: args["denoised"])
+        elif kind.startswith("scaled"):
+            globals()["SCALE"] = float(kind.split()[1])
+            model.set_model_sampler_post_cfg_function(Scaled())
         else:
             model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test", wrapper)
         return (model,)
