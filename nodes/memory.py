@@ -2,6 +2,7 @@
 
 import base64
 import io as bytes_io
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class HeliosHistoryMemory(io.ComfyNode):
                     control_after_generate=False,
                     optional=True,
                     tooltip="For the noise on image or video. Where the sampler has the same seed its noise goes on "
-                    "from here, as in the official script on a CPU.",
+                    "from here.",
                 ),
                 *noise_inputs(),
             ],
@@ -132,10 +133,11 @@ class HeliosSaveMemory(io.ComfyNode):
 
     @classmethod
     def execute(cls, memory, filename_prefix, image=None) -> io.NodeOutput:
-        path, _ = host.output_path(filename_prefix, ".safetensors")
+        path, _ = host.output_path(filename_prefix, ".safetensors", memory.width, memory.height)
         picture = host.latent_picture(memory.frames) if image is None else image[-1:]
-        prompts = [entry["prompt"] for entry in memory.log if "prompt" in entry]
-        memory.save(path, {"prompt": str(prompts[-1]) if prompts else "", "thumbnail": to_thumbnail(picture)})
+        kept = memory if host.prompts_are_kept() else without_prompts(memory)
+        prompts = [entry["prompt"] for entry in kept.log if "prompt" in entry]
+        kept.save(path, {"prompt": str(prompts[-1]) if prompts else "", "thumbnail": to_thumbnail(picture)})
         host.show_text(f"{path.name}: {describe(memory)}", cls.hidden.unique_id)
         return io.NodeOutput(memory, ui=ui.PreviewImage(picture, cls=cls))
 
@@ -200,6 +202,11 @@ def describe(memory: HistoryMemory) -> str:
     return f"{memory.chunk} chunk{'s' * (memory.chunk != 1)} ({frames} frames, {frames / FPS:.1f} s) of {size}"
 
 
+def without_prompts(memory: HistoryMemory) -> HistoryMemory:
+    log = tuple({key: value for key, value in entry.items() if key != "prompt"} for entry in memory.log)
+    return replace(memory, log=log)
+
+
 def to_thumbnail(picture: torch.Tensor) -> str:
     """A picture (1, H, W, 3) as a data URI."""
     image = Image.fromarray((picture[0, ..., :3].cpu().clamp(0, 1) * 255).to(torch.uint8).numpy())
@@ -219,5 +226,5 @@ def from_thumbnail(uri: str) -> torch.Tensor | None:
         if max(image.size) > THUMBNAIL:
             return None
         return torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32) / 255)[None]
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

@@ -34,7 +34,7 @@ def film_inputs():
             max=0xFFFFFFFFFFFFFFFF,
             control_after_generate=True,
             tooltip="With the seed its memory was made with a film goes on as one run would have; another seed "
-            "begins a new stream of noise.",
+            "begins a new stream of noise; one that the film had before, the same stream again.",
         ),
         io.Int.Input(
             "length",
@@ -117,6 +117,11 @@ def film_inputs():
     ]
 
 
+def new_film() -> HistoryMemory:
+    """Nothing yet, at the size that Helios was trained at."""
+    return HistoryMemory.empty(640, 384)
+
+
 def make_film(
     node_id,
     take,
@@ -151,7 +156,7 @@ def make_film(
         raise ValueError("schedule and positive: connect one of them, a schedule or a single prompt.")
     if recipe.cfg != 1 and negative is None:
         raise ValueError(f"negative: cfg={recipe.cfg:g} needs a negative prompt (CLIP Text Encode), or set cfg to 1.")
-    memory = memory or HistoryMemory.empty(640, 384)
+    memory = memory or new_film()
     recipe.check_size(memory.width, memory.height)
     chunks = chunk_count(length)
     text = f"length={length}: {film_length(chunks)}"
@@ -258,7 +263,10 @@ class HeliosSampleToVideo(io.ComfyNode):
         smooth_seams=False,
         **film,
     ) -> io.NodeOutput:
-        path, subfolder = host.output_path(filename_prefix, ".mp4")
+        memory = film["memory"] = film.get("memory") or new_film()
+        if len(memory.frames) > 1:
+            raise ValueError(f"memory: it is of {len(memory.frames)} films at once; only one goes into a file.")
+        path, subfolder = host.output_path(filename_prefix, ".mp4", memory.width, memory.height)
         sound = None if audio is None else (audio["waveform"][0], audio["sample_rate"])
         smoother = SeamSmoother()
         with VideoWriter(path, fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=sound) as writer:

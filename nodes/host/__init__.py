@@ -16,7 +16,7 @@ from .model import (
 )
 from .pictures import Picture, Tiling, chunks, decode, encode_image, encode_video, latent_picture
 from .sampling import Autosave, Film, make_film
-from .server import find_memory, list_memories, output_path, show_text, workflow_of
+from .server import find_memory, list_memories, output_path, prompts_are_kept, show_text, workflow_of
 
 __all__ = [
     "RECIPES",
@@ -40,6 +40,7 @@ __all__ = [
     "load_model",
     "make_film",
     "output_path",
+    "prompts_are_kept",
     "recipe_of",
     "show_text",
     "workflow_of",

@@ -17,16 +17,26 @@ def autosave_folder() -> Path:
     return Path(folder_paths.get_output_directory()) / "helios" / "autosave"
 
 
-def output_path(prefix: str, suffix: str) -> tuple[Path, str]:
-    """A new numbered file in the output folder, and its subfolder there."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
-    return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+def output_path(prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
+    """A new numbered file in the output folder, and its subfolder there; the size is for %width% and %height%."""
+    if prefix.endswith(("/", "\\")):  # only a folder: the host would take its last part for a name, and count nothing
+        prefix += "film"
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), width, height
+    )
+    while (path := Path(folder) / f"{name}_{counter:05}_{suffix}").exists():
+        counter += 1
+    return path, subfolder
+
+
+def prompts_are_kept() -> bool:
+    """In files; not where the host is started with --disable-metadata."""
+    return not args.disable_metadata
 
 
 def workflow_of(hidden) -> dict[str, str]:
-    """What goes into a file, so that dropping it on the canvas brings its workflow back; nothing where the host is
-    started with --disable-metadata."""
-    workflow = {} if args.disable_metadata else {"prompt": hidden.prompt, **(hidden.extra_pnginfo or {})}
+    """What goes into a file, so that dropping it on the canvas brings its workflow back."""
+    workflow = {"prompt": hidden.prompt, **(hidden.extra_pnginfo or {})} if prompts_are_kept() else {}
     return {key: json.dumps(value) for key, value in workflow.items() if value is not None}
 
 

@@ -104,6 +104,20 @@ def test_what_has_no_text_has_no_prompt(server):
     assert [entry.get("prompt") for entry in memory.log] == ["the sea", "", None] and notes["prompt"] == ""
 
 
+def test_a_prefix_may_be_a_folder_alone(server):
+    """And have a size in it; no file is written over."""
+    graph = Graph(server)
+    samples = graph.sample(graph.load(), positive=POSITIVE, length=33)
+    for prefix in ("helios/alone/", "helios/alone/%width%x%height%"):
+        save(graph, samples, prefix)
+    graph.run()
+    graph = Graph(server)
+    save(graph, graph.sample(graph.load(), positive=POSITIVE, length=33, seed=4), "helios/alone/")
+    graph.run()
+    files = sorted(path.name for path in (server.output_dir / "helios" / "alone").iterdir())
+    assert files == [f"{name}_.safetensors" for name in ("128x64_00001", "film_00001", "film_00002")]
+
+
 def test_a_rough_thumbnail_has_the_colours_of_previews(server):
     """Those that the host's sampler previews give the mean latent."""
     HistoryMemory.empty(128, 64).save(server.input_dir / "mean.safetensors")
@@ -255,10 +269,14 @@ def test_another_model(server):
 
 
 def test_a_made_up_thumbnail_is_left_out(server):
-    memory = HistoryMemory.empty(128, 64)
-    for i, thumbnail in enumerate(
-        ["x", "data:image/jpeg;base64,????", "data:image/jpeg;base64," + "A" * 300_000, "data:,"]
-    ):
+    memory, head = HistoryMemory.empty(128, 64), "data:image/jpeg;base64,"
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG")
+    huge = bytearray(file.getvalue())
+    size = huge.index(b"\xff\xc0") + 5  # of a frame's header: its height and width follow
+    huge[size : size + 4] = b"\xea\x60\xea\x60"
+    huge = head + base64.b64encode(huge).decode()
+    for i, thumbnail in enumerate(["x", head + "????", head + "A" * 300_000, "data:,", huge]):
         name = f"thumb{i}.safetensors"
         memory.save(server.input_dir / name, {"thumbnail": thumbnail, "prompt": "the sea"})
         graph = Graph(server)

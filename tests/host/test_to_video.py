@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from checkpoints import write_tiny_wan_vae
-from comfy_server import ComfyServer, Interrupted
+from comfy_server import ComfyServer, ExecutionFailed, Interrupted
 from helios_core import HistoryMemory
-from models import OTHER, POSITIVE, SIZE, Graph
+from models import OTHER, POSITIVE, SIZE, Graph, install_helios
 
 WIDTH, HEIGHT = SIZE
 
@@ -33,6 +33,33 @@ def shown_video(server, outputs, node) -> bytes:
     (file,) = outputs[node[0]]["images"]
     assert file["type"] == "output"
     return server.view(file)
+
+
+def test_a_file_holds_one_film(server):
+    HistoryMemory.empty(WIDTH, HEIGHT, batch=2).save(server.input_dir / "two.safetensors")
+    graph = Graph(server)
+    two = graph.add("HeliosLoadMemory", memory_file="two.safetensors")
+    graph.sample_to_video(graph.load(), graph.vae(), "video/two", positive=POSITIVE, length=33, memory=two)
+    with pytest.raises(ExecutionFailed, match="memory: it is of 2 films at once"):
+        graph.run()
+    assert not list(server.output_dir.rglob("two*.mp4"))
+
+
+def test_without_metadata(comfy_path, tmp_path):
+    """A server that is to keep prompts out of files: there are none in the film, nor in its memory."""
+    with ComfyServer(comfy_path, tmp_path, ("--disable-metadata",)) as server:
+        install_helios(server)
+        graph = Graph(server)
+        clip = graph.add("TestTinyCLIPLoader", width=32)
+        schedule = graph.add("HeliosPromptSchedule", clip=clip, schedule="0: the secret sea", fps=24.0)
+        write_tiny_wan_vae(server.models_dir / "vae" / "tiny_wan_vae.safetensors")
+        made = graph.sample_to_video(graph.load(), graph.vae(), "video/film", schedule=schedule, length=33, steps="1")
+        graph.add("HeliosSaveMemory", memory=[made[0], 1], filename_prefix="helios/film")
+        graph.run()
+        (film,), (memory,) = (list(server.output_dir.rglob(f"*_00001_.{kind}")) for kind in ("mp4", "safetensors"))
+        assert HistoryMemory.load(memory)[0].chunk == 1
+        for file in (film, memory):
+            assert b"secret" not in file.read_bytes()
 
 
 @pytest.mark.parametrize("smooth", [False, True], ids=["", "smooth seams"])
