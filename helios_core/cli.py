@@ -128,7 +128,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("info", help="what a checkpoint or a memory file is")
     command.add_argument("path", type=Path, nargs="*", help="files or folders; the demo if there is none")
-    command.add_argument("--checksums", action="store_true", help="SHA-256 of all weights too (28 GB take minutes)")
+    command.add_argument("--checksums", action="store_true", help="SHA-256 of its files too (28 GB take minutes)")
     command.set_defaults(run=info)
 
     command = commands.add_parser("download", help="weights, text encoder and VAE from Hugging Face, 35 GB a model")
@@ -178,7 +178,7 @@ def add_model(command: argparse.ArgumentParser) -> None:
         help="a checkpoint's folder or file (default: the demo; when extending the film's own, with its options)",
     )
     how.add_argument("--variant", choices=RECIPES, help="how to sample, where the model does not tell")
-    how.add_argument("--steps", help="of a chunk, as 50, or of its three stages, as 2,2,2")
+    how.add_argument("--steps", help="of a chunk of Base, as 50; of each stage of the others, as 2 or 2,2,2")
     how.add_argument("--cfg", type=guidance, help="guidance, 1 is off (default: the variant's own)")
     how.add_argument("--text-encoder", type=Path, help="file or folder (default: found beside the model)")
     how.add_argument("--vae", type=Path, help="file or folder (default: found beside the model)")
@@ -408,8 +408,12 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
         if film.frames and keep.exists():
             as_module = Path(sys.argv[0]).parent.name == "helios_core"
             words = [sys.executable, "-m", "helios_core"] if as_module else ["helios"]
+            words += ["extend", str(keep.absolute())]
+            if film.frames < total:
+                words += ["--schedule", str(args.schedule.absolute())] if args.schedule else []
+                words += ["--length", str(total - film.frames)]
             join = subprocess.list2cmdline if os.name == "nt" else shlex.join
-            say(f"to go on with it: {join([*words, 'extend', str(keep.absolute())])}")
+            say(f"to go on with it: {join(words)}")
 
 
 def options_of(args) -> str:
@@ -517,7 +521,7 @@ def estimate(args) -> None:
     print(f"{film_length(chunks)} of {width}x{height} with {parts.variant}, {steps} steps")
     print(f"  memory of {args.device}, computed: {sum(needs.values()) / 1e9:.2f} GB and what the VAE decodes with")
     print("".join(f"    {what} {size / 1e9:.2f} GB\n" for what, size in needs.items()), end="")
-    print(f"    before these, the text encoder {text / 1e9:.2f} GB")
+    print(f"    before these, beside the VAE, the text encoder {text / 1e9:.2f} GB")
     if on_gpu:
         print(f"    free now {torch.cuda.mem_get_info(args.device)[0] / 1e9:.2f} GB")
         print(f"  main memory, computed: {text / 1e9:.2f} GB, while the text encoder is read")

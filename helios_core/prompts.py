@@ -105,7 +105,7 @@ def parse_schedule(text: str, fps: float = FPS) -> PromptSchedule:
                     "continues the prompt above; begin it at the line's start"
                 )
             first, so_far = entries[-1]
-            entries[-1] = first, f"{so_far}\n{line.strip()}"
+            entries[-1] = first, f"{so_far} {line.strip()}"
         else:
             entries.append((number, line.strip()))
     if not entries:

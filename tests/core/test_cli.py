@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -16,15 +17,19 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import pytest
 import torch
 
-from helios_core import HistoryMemory
+from helios_core import HistoryMemory, cli
 from helios_core.cli import main
+from helios_core.codecs import VideoCodec
 from helios_core.files import demo_folder
+from helios_core.frames import read_chunks
 from helios_core.parts import beside, is_demo
+from helios_core.video import VideoWriter
 
 ROOT = Path(__file__).parents[2]
 
@@ -234,6 +239,40 @@ def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path
     assert "not known: A red ball." in capsys.readouterr().err
 
 
+def test_a_film_that_is_interrupted_goes_on_with_its_schedule(model, tmp_path, capsys, monkeypatch):
+    """For the frames that are missing; the whole is what one run makes."""
+    (tmp_path / "story.txt").write_text("0: A red star.\n1 blend 2: A blue ball.\n")
+    at = ["--schedule", tmp_path / "story.txt", "--size", "64x64", "--length", "99", "--model", model]
+    run("generate", *at, "-o", tmp_path / "whole.mp4")
+    capsys.readouterr()
+
+    def interrupt(film, frames, then):
+        if film.frames:
+            raise KeyboardInterrupt
+        write(film, frames, then)
+
+    write = VideoWriter.write
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoWriter, "write", interrupt)
+        run("generate", *at, "-o", tmp_path / "a.mp4", status=130)
+    said = re.search(r"to go on with it: helios (extend .+)", capsys.readouterr().err)[1]
+    run(*shlex.split(said))
+    whole, rest = (HistoryMemory.load(tmp_path / f"{name}.safetensors")[0] for name in ("whole", "a-2"))
+    assert whole.chunk == rest.chunk == 3 and torch.equal(whole.frames, rest.frames)
+
+
+def test_a_video_begins_with_its_last_windows(tmp_path):
+    """Of 40 frames the last 33, and the first as anchor."""
+    path, codec = tmp_path / "v.mp4", VideoCodec(ROOT / "demo" / "vae.safetensors")
+    with VideoWriter(path) as film:
+        film.write(torch.linspace(0, 1, 40)[:, None, None, None].expand(40, 64, 64, 3))
+    (shown,) = read_chunks(path, 40)
+    args = SimpleNamespace(image=None, video=path, resize="crop")
+    wanted = HistoryMemory.from_video(codec.encode(shown[:1]), codec.encode(shown[7:]), seed=3)
+    begun = cli.begin(args, codec, 64, 64, 3)
+    assert torch.equal(begun.frames, wanted.frames) and torch.equal(begun.anchor, wanted.anchor)
+
+
 def test_films_that_are_ended_from_outside(model, tmp_path):
     """Begun at once in one folder, none takes another's name. A film holds what its memory counts, to the frame unless
     it is killed; then up to a chunk more, never less. A second signal does not hurry it, nor does a player hold it."""
@@ -253,12 +292,14 @@ def test_films_that_are_ended_from_outside(model, tmp_path):
         if number == signal.SIGKILL:
             (name,) = names
         else:
-            assert film.returncode == 130 and said.endswith(".safetensors\nstopped\n")
-            name = re.search(r"\nto go on with it: \S+ -m helios_core extend \S+/(\S+)\.safetensors\n", said)[1]
+            assert film.returncode == 130
+            command = r"\nto go on with it: \S+ -m helios_core extend \S+/(\S+)\.safetensors --length (\d+)\nstopped\n$"
+            name, missing = re.search(command, said).groups()
             names.remove(name)
         counted = HistoryMemory.load(tmp_path / f"{name}.safetensors")[0].chunk * 33
         more = len(frames(tmp_path / f"{name}.mp4")) - counted
         assert more == 0 or number == signal.SIGKILL and 0 < more <= 33
+        assert number == signal.SIGKILL or counted + int(missing) == 3031 * 33  # 100,000 frames and what fills a chunk
 
 
 def test_a_closed_terminal(model, tmp_path):
