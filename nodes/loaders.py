@@ -36,8 +36,8 @@ class HeliosModelLoader(io.ComfyNode):
                     "weight_dtype",
                     options=list(host.WEIGHT_DTYPES),
                     default="default",
-                    tooltip="default keeps the file's precision. fp8 halves memory; _fast also multiplies in fp8 on "
-                    "GPUs that can (RTX 40 and later).",
+                    tooltip="default: the file's precision, or the nearest that ComfyUI uses on this device. fp8 "
+                    "halves memory; _fast also multiplies in fp8 on GPUs that can (RTX 40 and later).",
                     extra_dict=ADVANCED,
                 ),
             ],

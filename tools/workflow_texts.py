@@ -154,6 +154,7 @@ and run: the chunks before it stay, it and what follows is made again. To look a
 sampler and its \
 LatentConcat.
 
+Each sampler has a seed of its own: one that the film had before would repeat its noise from the beginning. \
 Chunks are counted through, so that all three share the schedule."""
 KEYFRAMES_NOTE = """\
 At chunk 3 the film **cuts** to the first picture, at chunk 6 it **blends** into the second within three \
