@@ -24,8 +24,8 @@ def scheduler_of(recipe):
 
 
 def assert_equal(plan, scheduler):
-    assert plan.sigmas == pytest.approx(scheduler.sigmas.tolist(), abs=1e-9)
-    assert plan.timesteps == pytest.approx(scheduler.timesteps.tolist(), abs=1e-6)
+    assert plan.sigmas == pytest.approx(scheduler.sigmas.tolist(), abs=1e-12)
+    assert plan.timesteps == pytest.approx(scheduler.timesteps.tolist(), abs=1e-9)
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
@@ -90,7 +90,7 @@ def test_stage_ranges_equal_diffusers():
     scheduler = HeliosScheduler()
     for stage, bounds in enumerate(stage_ranges()):
         assert bounds.start_sigma == pytest.approx(scheduler.ori_start_sigmas[stage], abs=1e-12)
-        assert bounds.first_timestep == pytest.approx(scheduler.timesteps_per_stage[stage].max().item(), abs=1e-9)
+        assert bounds.first_timestep == pytest.approx(scheduler.timesteps_per_stage[stage].max().item(), abs=1e-12)
     assert [b.start_sigma for b in stage_ranges()] == pytest.approx([0.999, 0.666333, 0.333666], abs=1e-6)
 
 
