@@ -43,6 +43,8 @@ def main() -> None:
     workers = os.cpu_count() or 1  # drawing and evaluation are the CPU's work
     if args.evaluate:
         return report.write(args.demo, args.runs, workers, log)
+    if not args.eager:
+        torch.compile(torch.sin)(torch.ones(8, device=args.device))  # without a compiler it fails now, not after hours
     codec = args.runs / "vae.safetensors"
     if not codec.exists():
         save_vae(vae.train(args.runs / "vae.pt", device=args.device, log=log), codec)

@@ -28,7 +28,7 @@ from helios_core.guidance import cfg
 from helios_core.schedule import STAGES
 
 from .flow import BASE, TURNS, Batch, Films, end_from, flow_loss, said_of
-from .transformer import Learner, Student, compile_blocks, loss_weights, rate_at
+from .transformer import Learner, Student, compile_blocks, half_precision, loss_weights, rate_at
 from .world import random_scene
 
 TEACHER = replace(RECIPES["mid"], solver="euler", steps=(12, 5, 5), cfg=2.5, cfg_zero_star=False)
@@ -56,7 +56,7 @@ def sample(student: Student, batch: Batch, recipe: Recipe, seed: int, last=STAGE
         if step.index == 0:
             starts[step.stage] = x
         t = torch.full((len(x),), step.timestep, device=x.device)
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with half_precision(x.device):
             return (guided if step.stage else flow)(x, t).float()
 
     # Chunk 1: only a film's first one has more steps, and what does with fewer does with more.
@@ -168,7 +168,7 @@ def train(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
         pool.append((shown, wished(sample(student, shown, RECIPES["distilled"], seed)[0], shown)))
         for _ in range(LEARN):
             filmed = {k: films.batch(size, rng, new=False if k == 0 else None).to(device) for k, size in FILMED.items()}
-            with torch.autocast(torch.device(device).type, torch.bfloat16):
+            with half_precision(device):
                 losses = {("films", k): flow_loss(student.predictor(real), real, k) for k, real in filmed.items()}
                 losses |= {("pairs", k): pairs_loss(student, pool if k else choices, k, rng) for k in SIZES}
             sum(weights[which] * loss for which, loss in losses.items()).backward()
@@ -206,7 +206,7 @@ def guide(films: Films, teacher: Student, path: Path, rounds: int, device="cpu",
                     teach = teacher.predictor(part)
                     if stage > 0:
                         teach = guided_by(teacher, teach, part, GUIDANCE)
-                with torch.autocast(torch.device(device).type, torch.bfloat16):
+                with half_precision(device):
                     losses.append(flow_loss(student.predictor(part), part, stage, between, teach))
                 (weights[stage] * losses[-1]).backward()
             rate = rate_at(number, rounds, warm_up=1, decline=0.7)
