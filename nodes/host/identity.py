@@ -144,8 +144,8 @@ def names_in(code: types.CodeType) -> set[str]:
 
 
 def is_plain(value) -> bool:
-    """A setting that a function finds beside it: its value counts. What else it uses is known by its own name, lists and
-    dicts too: they are caches and counters more often than settings, and would make a new film of every run."""
+    """A setting that a function finds beside it: its value counts. What else it uses is known by its own name, as lists
+    and dicts are: these are caches and counters more often than settings, and would make a new film of every run."""
     if isinstance(value, tuple | frozenset):
         return all(map(is_plain, value))
     return value is None or type(value) in (bool, int, float, str, bytes, torch.Tensor)
