@@ -35,6 +35,13 @@ def cpu_dtype() -> torch.dtype:
     return torch.bfloat16 if known and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
+def channels_last(vae: torch.nn.Module) -> None:
+    """Lays out a VAE's weights, and by them what it computes, channels last: norms take a tenth as long on a CPU."""
+    for module in vae.modules():
+        if isinstance(module, torch.nn.Conv3d):
+            module.to(memory_format=torch.channels_last_3d)
+
+
 class VideoCodec:
     """Frames to latents in model space and back, a window of 33 frames at a time.
 
@@ -47,9 +54,7 @@ class VideoCodec:
         # torch's own to(): diffusers' warns of a cast that is meant.
         self.vae = torch.nn.Module.to(_vae(Path(path)), device=device, dtype=dtype).eval().requires_grad_(False)
         if on_cpu:
-            for module in self.vae.modules():
-                if isinstance(module, torch.nn.Conv3d):
-                    module.to(memory_format=torch.channels_last_3d)
+            channels_last(self.vae)
         shape = 1, -1, 1, 1, 1
         self.mean = torch.tensor(self.vae.config.latents_mean, device=device).view(shape)
         self.std = torch.tensor(self.vae.config.latents_std, device=device).view(shape)

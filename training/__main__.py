@@ -2,8 +2,8 @@
 
 Every stage leaves its result in training/runs and goes on with what is there: VAE, films as latents, transformer with
 text encoder, few steps; then the demo's files, in training/runs/demo, and their evaluation. About twelve hours on two
-CPU cores that know bfloat16. Other numbers of steps and rounds have files of their own; what else is to differ wants
-another --runs, or it and what comes after it deleted.
+CPU cores that know bfloat16, twenty on others. Other numbers of steps and rounds have files of their own; what else is
+to differ wants another --runs, or it and what comes after it deleted.
 """
 
 import argparse

@@ -11,7 +11,7 @@ import comfy.utils
 from comfy.cli_args import args
 from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
 
-from ...helios_core.codecs import cpu_dtype, umt5_sizes
+from ...helios_core.codecs import channels_last, cpu_dtype, umt5_sizes
 from ...helios_core.files import demo_folder
 from ...helios_core.recipe import DEMO_RECIPES
 from .model import load_model
@@ -40,7 +40,10 @@ def load_vae(path: Path) -> comfy.sd.VAE:
     told = args.fp16_vae or args.bf16_vae or args.fp32_vae
     on_cpu = comfy.model_management.is_device_cpu(comfy.model_management.vae_device())
     dtype = cpu_dtype() if on_cpu and not told else None
-    return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(path), safe_load=True), dtype=dtype)
+    vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(path), safe_load=True), dtype=dtype)
+    if on_cpu:
+        channels_last(vae.first_stage_model)
+    return vae
 
 
 def make_clip(tensors: dict, tokens: int) -> comfy.sd.CLIP:
