@@ -324,10 +324,10 @@ def test_a_closed_terminal(model, tmp_path):
 
 def test_nobody_listens(model, tmp_path):
     """A closed pipe does not end the film either."""
-    film = begin(model, tmp_path, "--length", "132", stderr=subprocess.PIPE)
+    film = begin(model, tmp_path, "--length", "66", stderr=subprocess.PIPE)
     film.stderr.close()
     film.wait(60)
-    assert len(frames(tmp_path / "helios.mp4")) == 132
+    assert len(frames(tmp_path / "helios.mp4")) == 66
 
 
 def test_a_place_that_cannot_be_written(model, tmp_path, capsys):

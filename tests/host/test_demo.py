@@ -110,10 +110,10 @@ def test_a_film_goes_on_from_a_picture(server):
     prompt = "A medium red square moves left on a white background."
     memory = graph.begin(image=graph.images(picture))
     told, untold = graph.frames(
-        graph.film(prompt, memory=memory, length=132), graph.film(prompt, memory=graph.begin(), length=33)
+        graph.film(prompt, memory=memory, length=99), graph.film(prompt, memory=graph.begin(), length=33)
     )
     assert distance(told[0], picture[0].numpy(), "red") < 8 < distance(untold[0], picture[0].numpy(), "red")
-    assert seen(told[99:]).still == ("white", "red", "square")
+    assert seen(told[66:]).still == ("white", "red", "square")
 
 
 def test_a_film_goes_on_from_a_video(server):
