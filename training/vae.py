@@ -19,6 +19,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanAttentionBlock, 
 from einops import rearrange
 from torch import Tensor
 
+from helios_core.codecs import channels_last
 from helios_core.config import CHUNK_FRAMES
 from helios_core.schedule import STAGES
 
@@ -62,9 +63,7 @@ def make_vae(width: int = WIDTH_OF_VAE) -> AutoencoderKLWan:
             module.conv2.weight.data.mul_(0.1)
         elif isinstance(module, WanAttentionBlock):
             module.proj.weight.data.zero_()
-    for module in vae.modules():
-        if isinstance(module, torch.nn.Conv3d):
-            module.to(memory_format=torch.channels_last_3d)
+    channels_last(vae)
     return vae
 
 
