@@ -19,10 +19,10 @@ import torch
 from diffusers import HeliosTransformer3DModel
 
 from helios_core import RECIPES, Chunk, HeliosConfig, HeliosTransformer, HistoryMemory, sample_chunks
-from helios_core.checkpoint import rename_keys
-from helios_core.config import CHUNK_LATENTS, HISTORY, HISTORY_LATENTS
-from helios_core.denoise import ModelDenoiser
-from helios_core.prompts import PromptSchedule, Segment
+from helios_core.film.denoise import ModelDenoiser
+from helios_core.film.prompts import PromptSchedule, Segment
+from helios_core.network.checkpoint import rename_keys
+from helios_core.network.config import CHUNK_LATENTS, HISTORY, HISTORY_LATENTS
 
 SMALL = dict(num_attention_heads=4, ffn_dim=1376, text_dim=4096)
 WIDE = dict(num_layers=2)  # the peak is the first one's: ours needs less in the last

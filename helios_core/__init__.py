@@ -1,13 +1,14 @@
 """Helios, the autoregressive video model (arXiv 2603.04379), in plain PyTorch."""
 
-from .checkpoint import Checkpoint, load_checkpoint
-from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HeliosConfig
-from .keyframes import Keyframe
-from .memory import HistoryMemory
-from .model import HeliosTransformer, History, Text
-from .prompts import PromptSchedule, Segment, parse_schedule
-from .recipe import RECIPES, Recipe, parse_steps
-from .sampler import Chunk, Step, chunk_count, sample_chunks, step_count
+from .diffusion.recipe import RECIPES, Recipe, parse_steps
+from .film.keyframes import Keyframe
+from .film.loop import Chunk, Step, chunk_count, sample_chunks, step_count
+from .film.memory import HistoryMemory
+from .film.prompts import PromptSchedule, Segment, parse_schedule
+from .network.checkpoint import Checkpoint
+from .network.config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HeliosConfig
+from .network.load import load_checkpoint, load_transformer
+from .network.transformer import HeliosTransformer, History, Text
 
 __all__ = [
     "CHUNK_FRAMES",
@@ -28,6 +29,7 @@ __all__ = [
     "Text",
     "chunk_count",
     "load_checkpoint",
+    "load_transformer",
     "parse_schedule",
     "parse_steps",
     "sample_chunks",

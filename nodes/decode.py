@@ -3,8 +3,8 @@
 import torch
 from comfy_api.latest import io
 
-from ..helios_core.config import CHUNK_FRAMES, CHUNK_LATENTS
-from ..helios_core.seams import SeamSmoother
+from ..helios_core.media.seams import SeamSmoother
+from ..helios_core.network.config import CHUNK_FRAMES, CHUNK_LATENTS
 from . import host
 from .types import CATEGORY, smooth_input, tiling_inputs
 

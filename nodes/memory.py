@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from PIL import Image
 
 from ..helios_core import FPS, HistoryMemory
-from ..helios_core.config import CHUNK_FRAMES
+from ..helios_core.network.config import CHUNK_FRAMES
 from . import host
 from .types import CATEGORY, HeliosMemory, HeliosVideo, noise_inputs, noise_range, resize_input
 

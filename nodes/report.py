@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..helios_core.report import draw_report, film_report, measure_chunks
+from ..helios_core.media.drawing import draw_report
+from ..helios_core.media.measure import measure_chunks
+from ..helios_core.media.report import film_report
 from . import host
 from .types import CATEGORY, HeliosMemory, HeliosVideo
 

@@ -6,9 +6,9 @@ import torch
 from comfy_api.latest import InputImpl, io, ui
 
 from ..helios_core import CHUNK_FRAMES, FPS, HistoryMemory, PromptSchedule, Segment, chunk_count, parse_steps
-from ..helios_core.sampler import film_length
-from ..helios_core.seams import SeamSmoother
-from ..helios_core.video import VideoWriter
+from ..helios_core.film.loop import film_length
+from ..helios_core.media.seams import SeamSmoother
+from ..helios_core.media.video import VideoWriter
 from . import host
 from .types import ADVANCED, CATEGORY, HeliosMemory, HeliosSchedule, smooth_input, tiling_inputs
 

@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from browser import build_workflow, load_workflow, screenshot  # noqa: E402
 from comfy_server import ComfyServer, find_comfyui  # noqa: E402
-from helios_core.config import CHUNK_FRAMES  # noqa: E402
+from helios_core.network.config import CHUNK_FRAMES  # noqa: E402
 
 HUB = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
 TEXT_ENCODER = ("text_encoders", "umt5_xxl_fp8_e4m3fn_scaled.safetensors")

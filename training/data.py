@@ -13,9 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from helios_core.codecs import VideoCodec
-from helios_core.config import CHUNK_FRAMES
 from helios_core.files import write_whole
+from helios_core.media.codecs import VideoCodec
+from helios_core.network.config import CHUNK_FRAMES
 
 from .vae import things, to_video
 from .world import Scene, Thing, changed, make_film, random_scene

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from helios_core import RECIPES, HistoryMemory, PromptSchedule, Recipe, Segment, sample_chunks
-from helios_core.guidance import cfg
-from helios_core.schedule import STAGES
+from helios_core.diffusion.guidance import cfg
+from helios_core.diffusion.sigmas import STAGES
 
 from .flow import BASE, TURNS, Batch, Films, end_from, flow_loss, said_of
 from .transformer import Learner, Student, compile_blocks, half_precision, loss_weights, rate_at

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from helios_core import (
     Chunk,
-    HeliosTransformer,
     HistoryMemory,
     PromptSchedule,
     Recipe,
@@ -25,11 +24,13 @@ from helios_core import (
     load_checkpoint,
     sample_chunks,
 )
-from helios_core.codecs import TextEncoder, VideoCodec
-from helios_core.config import CHUNK_FRAMES
-from helios_core.denoise import ModelDenoiser
-from helios_core.prompts import parse_schedule
-from helios_core.recipe import DEMO_RECIPES
+from helios_core.diffusion.recipe import DEMO_RECIPES
+from helios_core.film.denoise import ModelDenoiser
+from helios_core.film.prompts import parse_schedule
+from helios_core.media.codecs import VideoCodec
+from helios_core.media.text_encoder import TextEncoder
+from helios_core.network.config import CHUNK_FRAMES
+from helios_core.network.load import load_transformer
 
 from .measure import Seen, apart, follow, ground_of, is_motion, largest, look, size_of, usual_shape
 from .world import GROUNDS, HEIGHT, WIDTH, Scene, Thing, caption, make_film, random_scene
@@ -55,7 +56,7 @@ class Demo:
     @classmethod
     def load(cls, folder: Path, variant: str, **baseline: bool) -> "Demo":
         """The files that ship."""
-        model = HeliosTransformer.from_checkpoint(load_checkpoint(folder), "cpu", torch.float32)
+        model = load_transformer(load_checkpoint(folder), "cpu", torch.float32)
         text, codec = TextEncoder(folder / "text_encoder.safetensors"), VideoCodec(folder / "vae.safetensors")
         recipe = DEMO_RECIPES[variant]
         if baseline.get("forgets") and recipe.amplify_first_chunk:  # every chunk is a first one

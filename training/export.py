@@ -11,8 +11,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from helios_core import HeliosTransformer
-from helios_core.checkpoint import rename_key
 from helios_core.files import write_whole
+from helios_core.network.checkpoint import rename_key
 
 from .vae import NOISE, encode, to_video
 from .world import make_film, random_scene

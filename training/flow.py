@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helios_core.config import CHUNK_LATENTS, HISTORY_LATENTS
-from helios_core.memory import NOISE, add_noise
-from helios_core.noise import coarsest
-from helios_core.schedule import STAGES, TRAIN_STEPS, renoise_weights, stage_ranges
+from helios_core.diffusion.noise import coarsest
+from helios_core.diffusion.sigmas import STAGES, TRAIN_STEPS, renoise_weights, stage_ranges
+from helios_core.film.memory import NOISE, add_noise
+from helios_core.network.config import CHUNK_LATENTS, HISTORY_LATENTS
 
 from .data import CHUNKS, Encoded
 from .vae import halved

@@ -10,8 +10,8 @@ import torch
 from matplotlib.figure import Figure
 
 import helios_core
-from helios_core.download import checksum
-from helios_core.recipe import DEMO_RECIPES
+from helios_core.command.download import checksum
+from helios_core.diffusion.recipe import DEMO_RECIPES
 
 from . import evaluate, measure, world
 from .evaluate import Demo, Drawn

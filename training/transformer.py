@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from helios_core import HeliosConfig, HeliosTransformer
-from helios_core.model import History
+from helios_core.network.transformer import History
 
 from .flow import BASE, Batch, Films, flow_loss
 from .state import save_state

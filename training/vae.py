@@ -19,9 +19,9 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanAttentionBlock, 
 from einops import rearrange
 from torch import Tensor
 
-from helios_core.codecs import channels_last
-from helios_core.config import CHUNK_FRAMES
-from helios_core.schedule import STAGES
+from helios_core.diffusion.sigmas import STAGES
+from helios_core.media.codecs import channels_last
+from helios_core.network.config import CHUNK_FRAMES
 
 from .state import save_state
 from .world import HEIGHT, WIDTH, changed, draw, plan_film, random_scene

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from helios_core.config import CHUNK_FRAMES
+from helios_core.network.config import CHUNK_FRAMES
 
 HEIGHT, WIDTH = 128, 192
 COLOURS = {

@@ -3,20 +3,15 @@
 Differences between ComfyUI versions (0.8.0 and later) are settled here and nowhere else.
 """
 
+from ...helios_core import RECIPES
 from .demo import load_demo
-from .model import (
-    RECIPES,
-    WEIGHT_DTYPES,
-    apply_lora,
-    check_model,
-    find_model,
-    list_models,
-    load_model,
-    recipe_of,
-)
-from .pictures import Picture, Tiling, chunks, decode, encode_image, encode_video, latent_picture
-from .sampling import Autosave, Film, make_film
+from .film import Autosave, Film, make_film
+from .keyframes import Picture
+from .loader import WEIGHT_DTYPES, check_model, find_model, list_models, load_model, recipe_of
+from .lora import apply_lora
 from .server import find_memory, list_memories, output_path, prompts_are_kept, show_text, workflow_of
+from .vae import Tiling, decode, encode_image, encode_video, latent_picture
+from .video_input import chunks
 
 __all__ = [
     "RECIPES",

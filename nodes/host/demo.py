@@ -11,10 +11,11 @@ import comfy.utils
 from comfy.cli_args import args
 from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
 
-from ...helios_core.codecs import channels_last, cpu_dtype, umt5_sizes
+from ...helios_core.diffusion.recipe import DEMO_RECIPES
 from ...helios_core.files import demo_folder
-from ...helios_core.recipe import DEMO_RECIPES
-from .model import load_model
+from ...helios_core.media.codecs import channels_last, cpu_dtype
+from ...helios_core.media.text_encoder import umt5_sizes
+from .loader import load_model
 
 
 def load_demo(variant: str):

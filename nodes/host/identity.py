@@ -18,7 +18,7 @@ import torch
 from comfy.cli_args import args
 from comfy.model_patcher import ModelPatcher
 
-from ...helios_core.autosave import fingerprint
+from ...helios_core.film.fingerprint import fingerprint
 
 
 class Unrecognisable(Exception):

@@ -1,10 +1,6 @@
 """The Helios model as a native MODEL of ComfyUI."""
 
-import json
 import logging
-import re
-from dataclasses import asdict
-from pathlib import Path
 
 import comfy.conds
 import comfy.latent_formats
@@ -15,38 +11,15 @@ import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.supported_models_base
 import comfy.utils
-import folder_paths
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 
-from ...helios_core import (
-    RECIPES,
-    HeliosConfig,
-    HeliosTransformer,
-    Recipe,
-    load_checkpoint,
-)
-from ...helios_core.checkpoint import convert_tensors, rename_key
-from ...helios_core.config import TEXT_TOKENS
-from ...helios_core.estimate import activation_bytes
-from ...helios_core.lora import rename_lora
-from .identity import stamp
+from ...helios_core import RECIPES, HeliosConfig, HeliosTransformer, Recipe
+from ...helios_core.network.config import TEXT_TOKENS
+from ...helios_core.network.sizes import activation_bytes
+from .run import RUN
 
 log = logging.getLogger(__name__)
-
-SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
-PUBLISHED = ("Helios-Distilled", "Helios-Mid", "Helios-Base")
-RUN = "helios_run"  # our key in transformer_options
-
-WEIGHT_DTYPES = {
-    "default": None,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "fp32": torch.float32,
-    "fp8_e4m3fn": torch.float8_e4m3fn,
-    "fp8_e4m3fn_fast": torch.float8_e4m3fn,
-    "fp8_e5m2": torch.float8_e5m2,
-}
 
 
 class HostAttention:
@@ -96,73 +69,6 @@ class HostTransformer(HeliosTransformer):
         args = {"img": x, "past": past, "txt": text, "vec": rows, "pe": rope, "transformer_options": options}
         out = patch(args, {"original_block": original})
         return out.get("past", past), out["img"]
-
-
-class ModelCall:
-    """What one call of the network needs besides its latents: the transformer never looks further than this."""
-
-    def __init__(self, text, history, timestep, scale):
-        self.text, self.history, self.timestep, self.scale = text, history, timestep, scale
-
-
-class Run:
-    """The state of one sampling run, handed to the model through transformer_options.
-
-    It holds the current step and what need not be computed twice: the history's tokens for this chunk, each prompt's
-    keys and values for as long as the prompt is used.
-    """
-
-    def __init__(self):
-        self.step = None
-        self.cache = True  # not where hooks change the weights from call to call
-        self.keep_keys_values = True
-        self._histories = {}
-        self._texts = {}
-
-    def begin(self, step):
-        if self.step is None or step.chunk != self.step.chunk:
-            self._histories.clear()
-        self.step = step
-
-    def clear(self):
-        """Let go of what lies on the GPU: the host may keep the patcher that leads here."""
-        self.step = None
-        self._histories.clear()
-        self._texts.clear()
-
-    def keep_texts(self, uuids):
-        """Forget the texts that these conds do not use."""
-        self._texts = {key: text for key, text in self._texts.items() if set(key[0]) <= uuids}
-
-    def prepare(self, model, x, context, options, dtype) -> ModelCall:
-        device = x.device
-        uuids = tuple(options.get("uuids", ()))
-        # Wrappers may split the batch, and the ids no longer say whose text this is.
-        known = self.cache and uuids and len(context) == len(uuids) * len(self.step.memory.frames)
-        text = self._texts.get((uuids, device)) if known else None
-        if text is None:
-            text = model.embed_text(context.to(device, dtype), self.keep_keys_values)
-            if known:  # a text is kept once, however the host batches it
-                kept = {k: t for k, t in self._texts.items() if k[1] != device or not set(k[0]) & set(uuids)}
-                self._texts = {**kept, (uuids, device): text}
-        history = self._histories.get(device)
-        if history is None or not self.cache:
-            memory = self.step.memory
-            history = self._histories[device] = model.embed_history(
-                memory.frames.to(device), memory.anchor_or_zeros().to(device), dtype
-            )
-        # The table is made here, so that a compiled model finds it there and stays one graph.
-        history.rope(tuple(size // p for size, p in zip(x.shape[2:], model.config.patch_size)))
-        timestep = torch.tensor([self.step.timestep], device=device)
-        # The host takes timestep / 1000 for sigma and forms x - sigma * output. Within a pyramid stage the noise
-        # level is another number, so the output is scaled for that difference to be the true x0.
-        scale = torch.tensor(self.step.sigma / host_sigma(self.step), device=device)
-        return ModelCall(text, history, timestep, scale)
-
-
-def host_sigma(step) -> float:
-    """Where in the chunk's whole course a step stands, 1 to 0: what the host schedules conditioning by."""
-    return step.timestep / 1000
 
 
 class HeliosModel(comfy.model_base.BaseModel):
@@ -217,127 +123,3 @@ class HeliosModelConfig(comfy.supported_models_base.BASE):
     latent_format = comfy.latent_formats.Wan21
     supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]
     memory_usage_factor = 1.0  # memory_required above does not use it
-
-
-def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", disable_dynamic: bool = False):
-    """A checkpoint as a ModelPatcher. Weights stay mapped from the file as long as their dtype is the model's."""
-    checkpoint = load_checkpoint(
-        path, read=lambda file: comfy.utils.load_torch_file(str(file), safe_load=True, return_metadata=True)
-    )
-    variant = choose_variant(variant, checkpoint.variant, Path(path).name)
-    tensors = checkpoint.tensors
-    tensors, _ = comfy.utils.convert_old_quants(tensors, "", metadata=rename_quantization(checkpoint.metadata))
-
-    config = HeliosModelConfig({"image_model": "helios", **asdict(checkpoint.config)})
-    config.quant_config = comfy.utils.detect_layer_quantization(tensors, "")
-    config.optimizations["fp8"] = weight_dtype.endswith("_fast")
-    load_device, offload_device = mm.get_torch_device(), mm.unet_offload_device()
-    supported = config.supported_inference_dtypes
-    dtype = WEIGHT_DTYPES[weight_dtype] or mm.unet_dtype(
-        model_params=comfy.utils.calculate_parameters(tensors),
-        supported_dtypes=supported,
-        weight_dtype=None if config.quant_config else comfy.utils.weight_dtype(tensors),
-    )
-    cast = mm.unet_manual_cast(None if config.quant_config else dtype, load_device, supported)
-    config.set_inference_dtype(dtype, cast)
-
-    # Without quantization nothing is allocated: the file's own tensors become the parameters.
-    device = None if config.quant_config else torch.device("meta")
-    model = HeliosModel(config, variant, stamp(checkpoint.files), device=device)
-    dynamic = not disable_dynamic and getattr(comfy.model_patcher, "CoreModelPatcher", None)
-    patcher = (dynamic or comfy.model_patcher.ModelPatcher)(model, load_device, offload_device)
-    if not (hasattr(patcher, "is_dynamic") and patcher.is_dynamic()):
-        # Where the host maps files read-only, a patcher that writes into weights needs them as its own.
-        read_only = getattr(getattr(comfy, "memory_management", None), "aimdo_enabled", False)
-        convert_tensors(tensors, model.diffusion_model, copy=read_only)
-    missing, unknown = model.diffusion_model.load_state_dict(tensors, strict=False, assign=True)
-    if missing or unknown:
-        raise ValueError(
-            f"{Path(path).name}: could not be loaded; missing {missing[:5]}, not understood {unknown[:5]}."
-        )
-    model.diffusion_model.requires_grad_(False)
-    model.diffusion_model.eval()
-    model.device = torch.device("cpu")  # where the weights are now; "meta" is over
-    if not mm.is_device_cpu(offload_device):
-        model.to(offload_device)
-        model.device = offload_device
-    patcher.cached_patcher_init = (load_model, (path, variant, weight_dtype))
-    log.info("Helios %s loaded from %s, weights %s, computed in %s", variant, path, dtype, model.get_dtype_inference())
-    return patcher
-
-
-def choose_variant(asked: str, found: str | None, name: str) -> str:
-    if asked != "auto":
-        return asked
-    if found is None:
-        raise ValueError(
-            f"variant=auto: neither metadata nor the name of {name} says whether it is Base, Mid or Distilled, and "
-            "the weights look the same. Choose it in the variant widget."
-        )
-    return found
-
-
-def rename_quantization(metadata: dict) -> dict:
-    """ComfyUI's quantization metadata names layers: give them our names too."""
-    if "_quantization_metadata" not in metadata:
-        return metadata
-    notes = json.loads(metadata["_quantization_metadata"])
-    notes["layers"] = {rename_key(f"{k}.weight").removesuffix(".weight"): v for k, v in notes["layers"].items()}
-    return {**metadata, "_quantization_metadata": json.dumps(notes)}
-
-
-def recipe_of(patcher) -> Recipe:
-    if not isinstance(patcher.model, HeliosModel):
-        raise ValueError(
-            f"model: this is a {type(patcher.model).__name__}, not a Helios model; load one with Helios Model Loader."
-        )
-    return patcher.model.recipe
-
-
-def list_models() -> list[str]:
-    """Files and folders that may be Helios transformers, those named so first. Shards are known by their folder."""
-    names = [n for n in folder_paths.get_filename_list("diffusion_models") if not SHARD.search(n)]
-    for root in folder_paths.get_folder_paths("diffusion_models"):
-        for mark in ("*/*.safetensors.index.json", "*/transformer/*.safetensors*", "*/config.json"):
-            names += [f"{p.relative_to(root).parts[0]}/" for p in Path(root).glob(mark)]
-    return sorted(set(names), key=lambda n: ("helios" not in n.lower(), n.lower()))
-
-
-def find_model(name: str) -> str:
-    """The path of a name that `list_models` gave."""
-    for root in folder_paths.get_folder_paths("diffusion_models"):
-        path = Path(root, name)
-        if name.endswith("/") and Path(name).name == name[:-1] != ".." and path.is_dir():
-            return str(path)
-    return folder_paths.get_full_path_or_raise("diffusion_models", name)
-
-
-def check_model(name: str) -> bool | str:
-    """True, or a sentence that says how to get a model that is not there."""
-    if name in list_models():
-        return True
-    folder = name.rstrip("/")
-    how = f'hf download BestWishYsh/{folder} --include "transformer/*" --local-dir {folder}'
-    return f"model_name={name}: not in models/diffusion_models. Put a Helios checkpoint there and press R" + (
-        f"; this one comes, in that folder, with: {how}" if folder in PUBLISHED else ""
-    )
-
-
-def apply_lora(patcher, path: str, strength: float):
-    """The model with a LoRA on it, and a sentence that says how much of the file was used."""
-    recipe_of(patcher)
-    # Of the parameters, which know their shape however they are packed.
-    parameters = patcher.model.diffusion_model.named_parameters()
-    shapes = {k: tuple(p.shape) for k, p in parameters if k.endswith(".weight")}
-    name = Path(path).name
-    tensors, matched, unmatched = rename_lora(comfy.utils.load_torch_file(path, safe_load=True), shapes, name)
-    tensors = {f"diffusion_model.{k}": v for k, v in tensors.items()}
-    patches = comfy.lora.load_lora(tensors, comfy.lora.model_lora_keys_unet(patcher.model, {}))
-    patched = patcher.clone()
-    applied = patched.add_patches(patches, strength)
-    report = f"{name}: {matched} modules patched" + (f", {len(unmatched)} unknown ones left out" if unmatched else "")
-    if not applied:
-        raise ValueError(f"{name}: none of its {matched} modules could be applied; its format is not known here.")
-    if unmatched:
-        log.warning("%s (%s)", report, ", ".join(unmatched[:5]))
-    return patched, report

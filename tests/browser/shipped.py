@@ -10,7 +10,7 @@ from PIL import Image
 from checkpoints import write_tiny_wan_vae
 from comfy_server import PACK, ComfyServer
 from helios_core import HistoryMemory
-from helios_core.video import VideoWriter
+from helios_core.media.video import VideoWriter
 from oracle import SMALL, models
 
 WORKFLOWS = {path.stem: path for path in sorted((PACK / "workflows").glob("*.json"))}

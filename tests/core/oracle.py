@@ -13,8 +13,8 @@ from diffusers import (
 )
 
 from helios_core import HeliosConfig, HeliosTransformer
-from helios_core.checkpoint import rename_keys
-from helios_core.schedule import GAMMA
+from helios_core.diffusion.sigmas import GAMMA
+from helios_core.network.checkpoint import rename_keys
 
 SMALL = dict(
     num_attention_heads=2,

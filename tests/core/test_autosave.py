@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helios_core import RECIPES, Chunk, HistoryMemory, Keyframe, PromptSchedule, Segment, sample_chunks
-from helios_core.autosave import ChunkStore, fingerprint, stored_chunks
-from helios_core.sampler import Start
+from helios_core.film.fingerprint import fingerprint
+from helios_core.film.loop import Start
+from helios_core.film.store import ChunkStore, stored_chunks
 
 RECIPE = RECIPES["distilled"]
 SEA = PromptSchedule((Segment(0, "sea"),))
@@ -238,8 +239,8 @@ SAVES = """
 import sys, torch
 from dataclasses import replace
 from helios_core import HistoryMemory
-from helios_core.autosave import ChunkStore
-from helios_core.sampler import Chunk, Start
+from helios_core.film.store import ChunkStore
+from helios_core.film.loop import Chunk, Start
 store, memory = ChunkStore(sys.argv[1], "0" * 32), HistoryMemory.empty(64, 64)
 memory = replace(memory, rng_state=torch.Generator().get_state())
 print("ready", flush=True)

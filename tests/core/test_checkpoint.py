@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from helios_core import HeliosConfig, HeliosTransformer, load_checkpoint
-from helios_core.checkpoint import rename_key
+from helios_core.network.checkpoint import rename_key
 from oracle import models
 
 SETTINGS = dict(num_layers=2)

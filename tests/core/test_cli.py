@@ -23,13 +23,14 @@ import av
 import pytest
 import torch
 
-from helios_core import HistoryMemory, cli
-from helios_core.cli import main
-from helios_core.codecs import VideoCodec
+from helios_core import HistoryMemory
+from helios_core.command import cli
+from helios_core.command.cli import main
+from helios_core.command.model_files import beside, is_demo
 from helios_core.files import demo_folder
-from helios_core.frames import read_chunks
-from helios_core.parts import beside, is_demo
-from helios_core.video import VideoWriter
+from helios_core.media.codecs import VideoCodec
+from helios_core.media.frames import read_chunks
+from helios_core.media.video import VideoWriter
 
 ROOT = Path(__file__).parents[2]
 

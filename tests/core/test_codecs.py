@@ -9,7 +9,8 @@ import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
 
-from helios_core.codecs import TextEncoder, VideoCodec
+from helios_core.media.codecs import VideoCodec
+from helios_core.media.text_encoder import TextEncoder
 
 
 def test_codecs(model):

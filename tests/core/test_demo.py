@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from helios_core import load_checkpoint
-from helios_core.checkpoint import read_safetensors
-from helios_core.cli import main
-from helios_core.download import checksum
-from helios_core.prompts import parse_schedule
+from helios_core.command.cli import main
+from helios_core.command.download import checksum
+from helios_core.film.prompts import parse_schedule
+from helios_core.network.checkpoint import read_safetensors
 from seen import Sight, seen
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from helios_core.cli import main
+from helios_core.command.cli import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -169,7 +169,7 @@ def test_a_wrong_file_is_not_kept(hub, tmp_path):
 
 
 def test_no_room_on_the_disk(tmp_path):
-    from helios_core import download
+    from helios_core.command import download
 
     items = [download.Item("r", "n", tmp_path / "models" / "n", size=10**16, digest="0" * 64, revision="main")]
     with pytest.raises(OSError, match=r"10000000\.0 GB are needed and [\d.]+ GB are free"):
@@ -196,13 +196,13 @@ def test_a_file_is_not_on_the_hub_any_more(hub, tmp_path, monkeypatch, gone):
 
 def test_comfyui_is_found(tmp_path, monkeypatch):
     """The one that the pack lies in, else the one that the working folder is in."""
-    from helios_core import download
+    from helios_core.command import download
 
     for name in ("host", "other"):
         (tmp_path / name / "models").mkdir(parents=True)
         (tmp_path / name / "custom_nodes" / "pack" / "helios_core").mkdir(parents=True)
         (tmp_path / name / "main.py").touch()
-    monkeypatch.setattr(download, "__file__", str(tmp_path / "host/custom_nodes/pack/helios_core/download.py"))
+    monkeypatch.setattr(download, "__file__", str(tmp_path / "host/custom_nodes/pack/helios_core/command/download.py"))
     monkeypatch.chdir(tmp_path / "other" / "custom_nodes")
     assert download.find_models_folder() == tmp_path / "host" / "models"
     (tmp_path / "host" / "main.py").unlink()
@@ -210,6 +210,6 @@ def test_comfyui_is_found(tmp_path, monkeypatch):
 
 
 def test_no_comfyui_found(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("helios_core.download.find_models_folder", lambda: None)
+    monkeypatch.setattr("helios_core.command.download.find_models_folder", lambda: None)
     assert main(["download", "mid"]) == 1
     assert "--to says which models/ folder to fill" in capsys.readouterr().err

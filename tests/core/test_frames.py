@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helios_core.frames import fit_frames, read_chunks, read_ends, read_image
+from helios_core.media.frames import fit_frames, read_chunks, read_ends, read_image
 
 RED, GREEN, BLUE = (torch.eye(3)[i] for i in range(3))
 
@@ -195,7 +195,7 @@ def test_what_is_no_video(tmp_path):
 
 PEAK = """
 import re, sys
-from helios_core.frames import read_ends
+from helios_core.media.frames import read_ends
 read_ends(sys.argv[1])
 print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 """

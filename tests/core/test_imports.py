@@ -15,7 +15,8 @@ SOURCES = sorted(CORE.rglob("*.py"))
 THIRD_PARTY = {"torch", "numpy", "einops", "safetensors", "av", "PIL"}
 EXTRA = {  # what is only there with the command line, and imported where it is used
     "cli.py": {"tqdm"},
-    "codecs.py": {"diffusers", "sentencepiece", "transformers"},
+    "text_encoder.py": {"sentencepiece", "transformers"},
+    "codecs.py": {"diffusers"},
     "download.py": {"filelock", "huggingface_hub"},
 }
 HOST = {"nodes", "folder_paths", "server", "execution"}
@@ -53,13 +54,13 @@ def test_relative_imports_stay_inside():
 def test_importing_brings_no_host():
     """In a fresh process, beside the pack's own nodes/ folder."""
     modules = [m.name for m in pkgutil.walk_packages([str(CORE)], f"{CORE.name}.") if not m.name.endswith("__main__")]
-    assert f"{CORE.name}.sampler" in modules
+    assert f"{CORE.name}.film.loop" in modules
     script = f"import sys, importlib\n[importlib.import_module(m) for m in {modules!r}]\nprint(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], cwd=CORE.parent, capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in run.stdout.split()}
     assert {CORE.name, "torch"} <= loaded
     assert not {name for name in loaded if name in HOST or name.startswith("comfy")}
-    assert not loaded & (EXTRA["codecs.py"] | EXTRA["download.py"])
+    assert not loaded & (EXTRA["codecs.py"] | EXTRA["text_encoder.py"] | EXTRA["download.py"])
 
 
 def test_every_public_name_exists():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helios_core import RECIPES, Chunk, HistoryMemory, Keyframe, PromptSchedule, Segment, Step, sample_chunks
-from helios_core.keyframes import steer
+from helios_core.film.keyframes import steer
 
 RECIPE = RECIPES["distilled"]
 SHAPE = (1, 16, 1, 8, 8)

@@ -17,8 +17,8 @@ from helios_core import (
     sample_chunks,
     step_count,
 )
-from helios_core.denoise import ModelDenoiser
-from helios_core.noise import coarsest
+from helios_core.diffusion.noise import coarsest
+from helios_core.film.denoise import ModelDenoiser
 from oracle import embeddings, models, relative_error
 
 DISTILLED = RECIPES["distilled"]

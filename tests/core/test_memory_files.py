@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Segment, sample_chunks
-from helios_core.denoise import ModelDenoiser
+from helios_core.film.denoise import ModelDenoiser
 from oracle import embeddings, models
 
 RECIPE = RECIPES["distilled"]

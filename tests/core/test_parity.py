@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Segment, sample_chunks
-from helios_core.denoise import ModelDenoiser
+from helios_core.film.denoise import ModelDenoiser
 from oracle import embeddings, models, reference_film, relative_error
 
 FILMS = {

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from helios_core import PromptSchedule, Segment, parse_schedule
-from helios_core.prompts import blend_embeddings, parse_start
+from helios_core.film.prompts import blend_embeddings, parse_start
 from oracle import embeddings, relative_error
 
 settings.register_profile("core", deadline=None, max_examples=150, derandomize=True)

@@ -5,8 +5,8 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from helios_core import RECIPES, chunk_count, parse_steps, step_count
-from helios_core.recipe import Recipe
-from helios_core.sampler import film_length
+from helios_core.diffusion.recipe import Recipe
+from helios_core.film.loop import film_length
 
 BASE, MID, DISTILLED = (RECIPES[v] for v in ("base", "mid", "distilled"))
 

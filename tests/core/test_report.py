@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from helios_core.report import CARDS, ChunkMeasure, draw_report, film_report, measure_chunks
+from helios_core.media.drawing import CARDS, draw_report
+from helios_core.media.measure import ChunkMeasure, measure_chunks
+from helios_core.media.report import film_report
 
 
 def chunk(value, frames=33, detail=0.0):
@@ -127,7 +129,7 @@ def test_pictures(count):
 
 
 def test_which_chunks_of_a_long_film():
-    from helios_core.report import _choose
+    from helios_core.media.drawing import _choose
 
     numbers, _ = many(3000)
     chosen = _choose(numbers["chunks"])

@@ -10,8 +10,8 @@ from diffusers import HeliosDMDScheduler, HeliosScheduler
 from diffusers.pipelines.helios.pipeline_helios_pyramid import calculate_shift
 
 from helios_core import RECIPES, HistoryMemory, PromptSchedule, Segment, Step, sample_chunks
-from helios_core.noise import block_noise, coarsest, draw
-from helios_core.schedule import GAMMA, renoise_weights, shift_of, stage_ranges, stage_schedule, time_shift
+from helios_core.diffusion.noise import block_noise, coarsest, draw
+from helios_core.diffusion.sigmas import GAMMA, renoise_weights, shift_of, stage_ranges, stage_schedule, time_shift
 
 TOKENS = [36, 540, 2160, 8640]  # of 9 latent frames: 64 x 64 pixels, then the three stages of 384 x 640
 MID, DISTILLED, BASE = RECIPES["mid"], RECIPES["distilled"], RECIPES["base"]

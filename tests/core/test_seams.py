@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from helios_core.seams import VISIBLE, SeamSmoother, changes, seam_score
+from helios_core.media.seams import VISIBLE, SeamSmoother, changes, seam_score
 
 CHUNKS = 4
 

@@ -9,8 +9,8 @@ from diffusers import HeliosDMDScheduler, HeliosScheduler
 from diffusers.pipelines.helios.pipeline_helios_pyramid import calculate_shift
 
 from helios_core import RECIPES
-from helios_core.schedule import stage_schedule
-from helios_core.solvers import DMD, SOLVERS, Euler, UniPC
+from helios_core.diffusion.sigmas import stage_schedule
+from helios_core.diffusion.solvers import DMD, SOLVERS, Euler, UniPC
 from oracle import relative_error
 
 STEPS = [1, 2, 3, 5, 20, 50]

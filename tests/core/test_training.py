@@ -19,16 +19,16 @@ from safetensors.torch import save
 from helios_core import (
     RECIPES,
     Chunk,
-    HeliosTransformer,
     HistoryMemory,
     PromptSchedule,
     Segment,
     load_checkpoint,
     sample_chunks,
 )
+from helios_core.diffusion.noise import block_noise
+from helios_core.diffusion.sigmas import renoise_weights, stage_ranges
 from helios_core.files import demo_folder, write_whole
-from helios_core.noise import block_noise
-from helios_core.schedule import renoise_weights, stage_ranges
+from helios_core.network.load import load_transformer
 from students import student
 from training import data, distill, evaluate, flow, report, transformer, vae
 from training.data import random_story
@@ -406,7 +406,7 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert not torch.equal(first["student"][key], second["student"][key])
 
     save_transformer(learned.transformer, tmp_path / "demo" / "transformer")
-    read = HeliosTransformer.from_checkpoint(load_checkpoint(tmp_path / "demo"), "cpu", torch.float32)
+    read = load_transformer(load_checkpoint(tmp_path / "demo"), "cpu", torch.float32)
     for key, tensor in learned.transformer.state_dict().items():
         torch.testing.assert_close(read.state_dict()[key], tensor, rtol=0.01, atol=1e-6)
 

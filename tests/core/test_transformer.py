@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helios_core import HeliosTransformer
-from helios_core.layers import sdpa
+from helios_core.network.layers import sdpa
 from oracle import embeddings, models, relative_error
 
 PARTS = {"long": slice(0, 16), "mid": slice(16, 18), "short": slice(18, 19)}

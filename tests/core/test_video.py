@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from helios_core import video
-from helios_core.frames import read_chunks
-from helios_core.video import VideoWriter
+from helios_core.media import video
+from helios_core.media.frames import read_chunks
+from helios_core.media.video import VideoWriter
 
 
 def film(frames, height=64, width=96):
@@ -74,7 +74,7 @@ def test_plays_while_it_grows(tmp_path, audio):
 
 KILLED = """
 import sys, time, torch
-from helios_core.video import VideoWriter
+from helios_core.media.video import VideoWriter
 writer = VideoWriter(sys.argv[1], audio=(torch.zeros(1, 10**6), 48000))
 for k in range(1000):
     writer.write(torch.rand(33, 64, 64, 3))
@@ -249,7 +249,7 @@ def test_an_interrupt_waits_for_the_file(tmp_path, monkeypatch):
 
 FLAT = """
 import os, sys, torch
-from helios_core.video import VideoWriter
+from helios_core.media.video import VideoWriter
 torch.set_num_threads(1)
 def rss():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

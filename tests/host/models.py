@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from comfy_server import ComfyServer
 from helios_core import Chunk, HeliosTransformer, HistoryMemory, PromptSchedule, Segment, sample_chunks
-from helios_core.denoise import ModelDenoiser
+from helios_core.film.denoise import ModelDenoiser
 from oracle import embeddings, models, relative_error
 
 torch.set_num_threads(1)  # as in the servers: more only get into each other's way

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from helios_core import RECIPES, HistoryMemory, Keyframe, PromptSchedule, Segment
-from helios_core.frames import fit_frames
+from helios_core.media.frames import fit_frames
 from models import NEGATIVE, OTHER, POSITIVE, SIZE, Graph, core_film, prompts, relative_error
 
 WIDTH, HEIGHT = SIZE

@@ -9,7 +9,7 @@ import torch
 
 from comfy_server import Interrupted
 from helios_core import RECIPES
-from helios_core.video import VideoWriter
+from helios_core.media.video import VideoWriter
 from models import POSITIVE, Graph, core_film, film, relative_error
 
 LARGE = (640, 384)  # the small model takes a second or so for a step of the last stage

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from comfy_server import ExecutionFailed
-from helios_core.codecs import cpu_dtype
+from helios_core.media.codecs import cpu_dtype
 from models import NEGATIVE, Graph
 from seen import Sight, distance, seen
 from training.world import Scene, Thing, make_film

@@ -1,131 +1,23 @@
-"""A film at a glance: what each chunk looks like, what was said, how it drifts, what it took."""
+"""A film's report as one picture."""
 
-import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from io import BytesIO
 
-import torch
-import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
-from .config import CHUNK_FRAMES, FPS
-from .seams import NEIGHBOURS, VISIBLE, changes, seam_score
+from .seams import VISIBLE
 
-LUMA = torch.tensor([0.2126, 0.7152, 0.0722])  # BT.709
 CARDS = 60  # chunks shown one by one
 
 
-@dataclass(frozen=True)
-class ChunkMeasure:
-    """What is seen in a chunk: its middle frame as a small JPEG, its seam to the last one, and means over its frames.
-
-    `brightness` is luma, `saturation` the distance between a pixel's largest and smallest channel, both in 0..1;
-    `sharpness` is the standard deviation of luma's Laplacian, `motion` the mean change from frame to frame.
-    """
-
-    thumbnail: bytes
-    seam: float | None
-    brightness: float
-    saturation: float
-    sharpness: float
-    motion: float
-
-
-def measure_chunks(chunks: Iterable[Tensor]) -> Iterator[ChunkMeasure]:
-    """Measure chunks of frames (T, H, W, 3) in 0..1, one after the other; keeps only a chunk's last frames."""
-    last = None
-    for frames in chunks:
-        frames = frames[..., :3].float()
-        luma = frames @ LUMA.to(frames)
-        laplacian = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3).to(frames)
-        edges = F.conv2d(luma.unsqueeze(1), laplacian) if min(luma.shape[1:]) > 2 else torch.zeros(1)
-        yield ChunkMeasure(
-            thumbnail=_thumbnail(frames[len(frames) // 2]),
-            seam=None if last is None else seam_score(last, frames),
-            brightness=luma.mean().item(),
-            saturation=(frames.amax(dim=-1) - frames.amin(dim=-1)).mean().item(),
-            sharpness=edges.std(correction=0).item(),
-            motion=changes(frames).mean().item() if len(frames) > 1 else 0.0,
-        )
-        last = frames[-NEIGHBOURS - 1 :].clone()
-
-
-def _thumbnail(frame: Tensor) -> bytes:
-    image = Image.fromarray((frame.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())
-    image.thumbnail((320, 320))
-    file = BytesIO()
-    image.save(file, "JPEG", quality=85)
-    return file.getvalue()
-
-
-def film_report(measures: Iterable[ChunkMeasure], log: Iterable[dict] = (), first_chunk: int = 0) -> dict:
-    """Numbers for JSON: of each chunk, and a summary.
-
-    `log` has a record for each chunk of the film from chunk 0 on, as `HistoryMemory.log`; `first_chunk` is the first
-    one measured. Drifts are against that one: differences of brightness and saturation, a ratio of sharpness.
-    """
-    measures, log = list(measures), [entry if isinstance(entry, dict) else {} for entry in log]
-    rows, first, said = [], measures[0] if measures else None, []
-    for entry in log:
-        prompt = entry.get("prompt")
-        said.append(prompt if isinstance(prompt, str) else said[-1] if said else None)
-    for index, m in enumerate(measures, first_chunk):
-        entry = log[index] if index < len(log) else {}
-        rows.append(
-            {
-                "chunk": index,
-                "frame": index * CHUNK_FRAMES,
-                "time": round(index * CHUNK_FRAMES / FPS, 3),
-                "prompt": said[index] if index < len(log) else None,
-                "seed": _number(entry.get("seed"), least=0),
-                "seam": _number(m.seam),
-                "brightness": _number(m.brightness),
-                "saturation": _number(m.saturation),
-                "sharpness": _number(m.sharpness),
-                "motion": _number(m.motion),
-                "brightness_drift": _number(m.brightness - first.brightness),
-                "saturation_drift": _number(m.saturation - first.saturation),
-                "sharpness_drift": _number(m.sharpness / first.sharpness if first.sharpness else None),
-                "seconds": _number(entry.get("seconds"), least=0),
-                "vram_gb": _number(entry.get("vram"), 1e9, least=0),
-                "ram_gb": _number(entry.get("ram"), 1e9, least=0),
-                "reused": entry.get("reused") is True,
-            }
-        )
-    return {"chunks": rows, "summary": _summary(rows)}
-
-
-def _number(value, unit: float = 1, least: float = -math.inf):
-    """Numbers come out of files too: what is none, or beyond all measure, is left out."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < 2**64:
-        return None
-    return value if unit == 1 and isinstance(value, int) else round(value / unit, 4)
-
-
-def _summary(rows: list[dict]) -> dict:
-    def extreme(key):
-        known = [(abs(r[key]), r[key], r["chunk"]) for r in rows if r[key] is not None]
-        return {"value": max(known)[1], "chunk": max(known)[2]} if known else None
-
-    seconds = [r["seconds"] for r in rows if r["seconds"] is not None and not r["reused"]]
-    return {
-        "chunks": len(rows),
-        "frames": len(rows) * CHUNK_FRAMES,
-        "seconds_of_film": round(len(rows) * CHUNK_FRAMES / FPS, 3),
-        "seconds_taken": round(sum(seconds), 3) if seconds else None,
-        "frames_per_second": round(len(seconds) * CHUNK_FRAMES / sum(seconds), 3) if sum(seconds) else None,
-        "visible_seams": sum(r["seam"] is not None and r["seam"] >= VISIBLE for r in rows),
-        "worst_seam": extreme("seam"),
-        "brightness_drift": extreme("brightness_drift"),
-        "saturation_drift": extreme("saturation_drift"),
-    }
-
-
 WIDTH, MARGIN, GAP = 1600, 32, 20
+
+
 BACKGROUND, PANEL, LINE, TEXT, DIM = "#1b1b1f", "#26262c", "#3d3d46", "#e6e6ea", "#9a9aa5"
+
+
 BLUE, ORANGE, RED = "#6aa9ff", "#f0a35e", "#ff6b6b"
+
+
 CHARTS = [  # title, keys with their colours, a line to compare with
     ("Seam: 1 is as any moment, 2 is seen", [("seam", BLUE)], VISIBLE),
     ("Brightness (blue) and saturation (orange) drift", [("brightness_drift", BLUE), ("saturation_drift", ORANGE)], 0),

@@ -13,7 +13,7 @@ import torch
 from av.video.reformatter import Colorspace
 from torch import Tensor
 
-from .config import CHUNK_FRAMES, FPS
+from ..network.config import CHUNK_FRAMES, FPS
 
 WAITING = 2  # chunks: more would only fill the memory
 

@@ -25,18 +25,17 @@ from pathlib import Path
 
 import torch
 
-from .checkpoint import load_checkpoint
-from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HISTORY_LATENTS, SPATIAL_FACTOR
-from .denoise import ModelDenoiser
-from .files import INSTALL, demo_folder
-from .frames import fit_frames, read_ends, read_image
-from .memory import HistoryMemory
-from .model import HeliosTransformer
-from .parts import DEMO, DTYPES, Parts, weights_in
-from .prompts import PromptSchedule, Segment, parse_schedule
-from .recipe import RECIPES
-from .sampler import Chunk, chunk_count, film_length, sample_chunks, step_count
-from .video import VideoWriter
+from ..diffusion.recipe import RECIPES
+from ..files import INSTALL, demo_folder
+from ..film.denoise import ModelDenoiser
+from ..film.loop import Chunk, chunk_count, film_length, sample_chunks, step_count
+from ..film.memory import HistoryMemory
+from ..film.prompts import PromptSchedule, Segment, parse_schedule
+from ..media.frames import fit_frames, read_ends, read_image
+from ..media.video import VideoWriter
+from ..network.config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HISTORY_LATENTS, SPATIAL_FACTOR
+from ..network.load import load_checkpoint, load_transformer
+from .model_files import DEMO, DTYPES, Parts, weights_in
 
 BITS = 0.3  # of a film's pixel, assumed: more where much moves
 LONGEST = 10**8  # frames of a film
@@ -373,7 +372,7 @@ def make(args, schedule: PromptSchedule, output: Path, parts: Parts, codec, memo
         say(f"the demo knows nothing but {parts.size[0]}x{parts.size[1]}")
     schedule, negative = parts.embed(schedule)
     recipe, chunks, keep = parts.recipe, chunk_count(args.length), memory_of(output)
-    model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
+    model = load_transformer(parts.checkpoint, args.device, parts.dtype)
     denoise = ModelDenoiser(model, recipe, negative, parts.dtype)
     noise_device = memory.noise_device if memory.noise_device == torch.device(args.device).type else "cpu"
     if noise_device != memory.noise_device:
@@ -500,8 +499,10 @@ def download(args) -> None:
 
 
 def estimate(args) -> None:
-    from .codecs import cpu_dtype, text_tokens
-    from .estimate import activation_bytes, seconds_per_chunk, text_bytes
+    from ..media.codecs import cpu_dtype
+    from ..media.text_encoder import text_tokens
+    from ..network.sizes import activation_bytes, text_bytes
+    from .estimate import seconds_per_chunk
 
     parts, on_gpu = Parts(args), torch.device(args.device).type == "cuda"
     width, height = args.size or parts.size
@@ -526,7 +527,7 @@ def estimate(args) -> None:
         print(f"    free now {torch.cuda.mem_get_info(args.device)[0] / 1e9:.2f} GB")
         print(f"  main memory, computed: {text / 1e9:.2f} GB, while the text encoder is read")
     print(f"  disk: the film {film / 1e6:.1f} MB at {BITS} bits a pixel, memory file {kept / 1e6:.1f} MB at any length")
-    model = HeliosTransformer.from_checkpoint(parts.checkpoint, args.device, parts.dtype)
+    model = load_transformer(parts.checkpoint, args.device, parts.dtype)
     first, later = seconds_per_chunk(model, parts.recipe, tokens, width, height, args.device, parts.dtype)
     codec, latents = parts.codec(), torch.zeros(1, config.in_channels, CHUNK_LATENTS, h, w)
     for _ in range(2):  # the first one also looks for the fastest convolutions

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import CHUNK_FRAMES, CHUNK_LATENTS, FPS
+from ..diffusion.noise import block_noise, coarsest, draw
+from ..diffusion.recipe import Recipe
+from ..diffusion.sigmas import StageSchedule, stage_schedule
+from ..diffusion.solvers import SOLVERS
+from ..network.config import CHUNK_FRAMES, CHUNK_LATENTS, FPS
 from .keyframes import steer
 from .memory import HistoryMemory
-from .noise import block_noise, coarsest, draw
-from .recipe import Recipe
-from .schedule import StageSchedule, stage_schedule
-from .solvers import SOLVERS
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,18 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .files import write_whole
+from ..diffusion.recipe import Recipe
+from ..files import write_whole
+from .fingerprint import fingerprint
+from .loop import Chunk, Start, begin_chunk, end_chunk
 from .memory import HistoryMemory
-from .recipe import Recipe
-from .sampler import Chunk, Start, begin_chunk, end_chunk
 
 FILE_FORMAT = "helios-chunk-1"
 RESULTS = 1  # to be raised whenever this code makes other latents of the same: chunks of before are not mixed in
@@ -114,37 +112,3 @@ def stored_chunks(
         chunk = end_chunk(start, recipe, latents.to(memory.frames.device), rng_state)
         memory = chunk.memory
         yield chunk, notes
-
-
-def fingerprint(*parts) -> str:
-    """32 hex digits that are the same, on every machine and day, for the same content.
-
-    Of tensors, texts, bytes, numbers, None, and of tuples, lists, dicts and dataclasses of these; TypeError for others.
-    """
-    digest = blake2b(digest_size=16)
-
-    def add(part):
-        kind = type(part).__name__
-        if isinstance(part, Tensor):
-            data = part.detach().cpu().contiguous().reshape(-1)
-            digest.update(f"tensor {part.dtype} {tuple(part.shape)} ".encode())
-            digest.update(data.view(torch.uint8).numpy())
-        elif part is None or isinstance(part, str | bytes | bool | int | float):
-            content = part if isinstance(part, bytes) else repr(part).encode()
-            digest.update(f"{kind} {len(content)} ".encode() + content)
-        elif is_dataclass(part) and not isinstance(part, type):
-            add({field.name: getattr(part, field.name) for field in fields(part)} | {"": kind})
-        elif isinstance(part, tuple | list):
-            digest.update(f"{kind} {len(part)} ".encode())
-            for item in part:
-                add(item)
-        elif isinstance(part, dict):
-            digest.update(f"dict {len(part)} ".encode())
-            for key in sorted(part, key=repr):
-                add(key)
-                add(part[key])
-        else:
-            raise TypeError(f"a {kind} has no fingerprint")
-
-    add(parts)
-    return digest.hexdigest()

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from .schedule import GAMMA
+from .sigmas import GAMMA
 
 
 def draw(shape: tuple[int, ...], generator: torch.Generator, device) -> Tensor:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import CHUNK_FRAMES, FPS
+from ..network.config import CHUNK_FRAMES, FPS
 from .keyframes import Keyframe, check_keyframes
 
 _START = r"(?P<start>\d{1,9}(?:\.\d{1,9})?)\s*(?P<unit>s|f)?"

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from .guidance import cfg, cfg_zero_star
-from .model import HeliosTransformer
+from ..diffusion.guidance import cfg, cfg_zero_star
+from ..diffusion.recipe import Recipe
+from ..network.transformer import HeliosTransformer
+from .loop import Step
 from .prompts import blend_embeddings
-from .recipe import Recipe
-from .sampler import Step
 
 
 class ModelDenoiser:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from .config import CHUNK_FRAMES
+from ..network.config import CHUNK_FRAMES
 
 TAIL = 3 * CHUNK_FRAMES  # as much of a video as a film remembers
 

@@ -10,7 +10,6 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checkpoint import Checkpoint, convert_tensors
 from .config import CHUNK_LATENTS, HISTORY, HISTORY_LATENTS, HeliosConfig
 from .layers import Block, Head, sdpa
 from .rope import as_rope, pad_to_multiple, pool_table, rope_table
@@ -78,18 +77,6 @@ class HeliosTransformer(nn.Module):
         self.time_projection = nn.Sequential(nn.SiLU(), linear(dim, 6 * dim))
         self.blocks = nn.ModuleList(Block(config, ops, device, dtype) for _ in range(config.num_layers))
         self.head = Head(config, ops, device, dtype)
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, device="cpu", dtype=torch.bfloat16) -> "HeliosTransformer":
-        """A model for inference with the tensors of `load_checkpoint`, which it takes out of the checkpoint."""
-        model = cls(checkpoint.config, device="meta", dtype=dtype)
-        if unknown := checkpoint.tensors.keys() - model.state_dict().keys():
-            name, there = checkpoint.files[0].name, sorted(unknown)[0]
-            raise ValueError(f"{name}: {there}: quantized weights with scales are read in ComfyUI only")
-        convert_tensors(checkpoint.tensors, model, device)
-        model.load_state_dict(checkpoint.tensors, assign=True)
-        checkpoint.tensors.clear()
-        return model.eval().requires_grad_(False)
 
     def forward(self, x: Tensor, timestep: Tensor, text: Text, history: History, attention=sdpa) -> Tensor:
         """Predict the flow of a noisy chunk.

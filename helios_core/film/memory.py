@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .config import CHUNK_LATENTS, HISTORY_LATENTS, SPATIAL_FACTOR, check_size
-from .files import write_whole
-from .noise import draw
-from .recipe import RECIPES
+from ..diffusion.noise import draw
+from ..diffusion.recipe import RECIPES
+from ..files import write_whole
+from ..network.config import CHUNK_LATENTS, HISTORY_LATENTS, SPATIAL_FACTOR, check_size
 
 FILE_FORMAT = "helios-memory-1"
 TENSORS = ("frames", "anchor", "rng_state")

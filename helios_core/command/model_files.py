@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
-from .checkpoint import load_checkpoint, read_tensors
-from .files import demo_folder
-from .prompts import PromptSchedule
-from .recipe import DEMO_RECIPES, RECIPES, parse_steps
+from ..diffusion.recipe import DEMO_RECIPES, RECIPES, parse_steps
+from ..files import demo_folder
+from ..film.prompts import PromptSchedule
+from ..network.checkpoint import read_tensors
+from ..network.load import load_checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEMO = Path("demo")  # as --model
@@ -44,13 +45,13 @@ class Parts:
     def codec(self):
         if sys.stderr.isatty():
             print("loading", file=sys.stderr)  # diffusers alone takes seconds
-        from .codecs import VideoCodec
+        from ..media.codecs import VideoCodec
 
         return VideoCodec(self.vae, self.args.device)
 
     def embed(self, schedule: PromptSchedule) -> tuple[PromptSchedule, torch.Tensor | None]:
         """The schedule with embeddings, and the negative prompt's where there is guidance."""
-        from .codecs import TextEncoder
+        from ..media.text_encoder import TextEncoder
 
         encoder = TextEncoder(self.text, self.args.device, self.text_dtype)
         negative = encoder(self.args.negative or "").to(self.dtype) if self.recipe.cfg > 1 else None
@@ -85,7 +86,7 @@ def beside(folder: Path, what: str) -> Path:
 
 def weights_in(path: Path) -> tuple[int, dict[str, str]]:
     """How many weights are in a file, or in a folder's files, and their metadata."""
-    from .codecs import weight_files
+    from ..media.codecs import weight_files
 
     tensors, metadata = read_tensors(weight_files(path))
     return sum(tensor.numel() for tensor in tensors.values()), metadata

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
-from .config import check_size
+from ..network.config import check_size
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,16 @@
 """Pictures in and latents out, and back: the host's VAE, a window of 33 frames at a time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
 
 import comfy.latent_formats
 import comfy.model_management as mm
 import torch
 import torch.nn.functional as F
-from comfy_api.latest import InputImpl
 
-from ...helios_core import PromptSchedule
-from ...helios_core.config import CHUNK_FRAMES, CHUNK_LATENTS
-from ...helios_core.frames import fit_frames, read_chunks, read_ends
+from ...helios_core.media.frames import fit_frames
+from ...helios_core.network.config import CHUNK_FRAMES, CHUNK_LATENTS
+from .video_input import ends
 
 
 @dataclass(frozen=True)
@@ -90,61 +88,3 @@ def latent_picture(latents: torch.Tensor) -> torch.Tensor:
     rgb = latents[:1, :, -1].cpu().movedim(1, -1) @ factors + bias
     rgb = F.interpolate(rgb.movedim(-1, 1), scale_factor=8, mode="bilinear").movedim(1, -1)
     return ((rgb + 1) / 2).clamp(0, 1)
-
-
-def ends(video, fit) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """A video's first frame, its last 99, both fitted, and how many it has; a file is read frame by frame."""
-    frames = in_memory(video)
-    if frames is not None:
-        return fit(frames[:1]), fit(frames[-3 * CHUNK_FRAMES :]), len(frames)
-    start, duration = trim(video)
-    check = mm.throw_exception_if_processing_interrupted
-    return read_ends(video.get_stream_source(), start=start, duration=duration, fit=fit, check=check)
-
-
-def chunks(video) -> Iterator[torch.Tensor]:
-    """The frames of a VIDEO or a batch of pictures, 33 at a time."""
-    frames = in_memory(video)
-    if frames is None:
-        start, duration = trim(video)
-        groups = read_chunks(video.get_stream_source(), start=start, duration=duration)
-    else:
-        groups = frames.split(CHUNK_FRAMES)
-    for group in groups:
-        mm.throw_exception_if_processing_interrupted()
-        yield group
-
-
-def in_memory(video) -> torch.Tensor | None:
-    if isinstance(video, torch.Tensor):
-        return video
-    return video.get_components().images if isinstance(video, InputImpl.VideoFromComponents) else None
-
-
-def trim(video) -> tuple[float, float]:
-    """Start and duration in seconds, 0 for all; ComfyUI 0.8.0 cannot trim."""
-    return video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A keyframe's picture before the size of the film is known; remembers what it was encoded to."""
-
-    vae: Any
-    image: torch.Tensor
-    resize: str
-    encoded: dict = field(default_factory=dict)
-
-    def __post_init__(self):
-        check_picture(self.image)
-
-    def at(self, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if (width, height) not in self.encoded:
-            self.encoded[width, height] = encode_image(self.vae, self.image, width, height, self.resize)
-        return self.encoded[width, height]
-
-
-def encode_keyframes(schedule: PromptSchedule, width: int, height: int) -> PromptSchedule:
-    """The schedule with latents in place of pictures."""
-    encoded = ((keyframe, keyframe.image.at(width, height)) for keyframe in schedule.keyframes)
-    return replace(schedule, keyframes=tuple(replace(k, image=image, last=last) for k, (image, last) in encoded))

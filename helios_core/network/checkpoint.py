@@ -40,7 +40,7 @@ _TELLING = [
     f"{name}.weight"
     for name in ("patch_embedding", "time_embedding.0", "text_embedding.0", "blocks.0.ffn.0", "head.head")
 ]
-_PACKED = (torch.uint8, torch.int8)  # some quantizations keep two weights in a byte
+PACKED = (torch.uint8, torch.int8)  # some quantizations keep two weights in a byte
 # Kept in old configurations of the reference, never read by it.
 UNUSED = re.compile(r"\.norm_added_q\.|\.to_out\.1\.")
 
@@ -66,34 +66,6 @@ def read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}
 
 
-def load_checkpoint(path: str | Path, read=read_safetensors) -> Checkpoint:
-    """Read a .safetensors file, an index, or a folder of either (a diffusers pipeline's folder included).
-
-    `read` opens one file, for hosts that map files in their own way. Raises FileNotFoundError or ValueError with the
-    file's name, what was found in it, and what to do.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file or folder")
-    pipeline = path / "transformer"
-    files = _weight_files(pipeline if pipeline.is_dir() else path)
-    tensors, metadata = read_tensors(files, read)
-    tensors = rename_keys(tensors)
-    config = infer_config(tensors, _settings(path, files[0].parent, metadata), path.name)
-    check_keys(tensors, config, path.name)
-    return Checkpoint(config, tensors, find_variant(path, metadata), files, metadata)
-
-
-def convert_tensors(tensors: dict[str, Tensor], model: torch.nn.Module, device=None, copy: bool = False) -> None:
-    """Give each tensor its parameter's dtype, in place and one after the other, so that files can be let go of.
-
-    Quantized layers, known by their `X.comfy_quant`, are left as they are.
-    """
-    for key, parameter in model.named_parameters():
-        if key in tensors and f"{key.removesuffix('.weight')}.comfy_quant" not in tensors:
-            tensors[key] = tensors[key].to(device, parameter.dtype, copy=copy)
-
-
 def rename_keys(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Strip known prefixes and translate every layout to this model's names; quantization scales come along."""
     return {key: t for k, t in tensors.items() if not UNUSED.search(key := rename_key(k))}
@@ -115,7 +87,7 @@ def infer_config(tensors: dict[str, Tensor], settings: dict, name: str) -> Helio
     missing = [k for k in _TELLING if k not in tensors]
     if missing:
         raise ValueError(
-            f"{name}: not a whole Helios transformer ({_some(missing)} missing; it has {_some(tensors)}). "
+            f"{name}: not a whole Helios transformer ({some_of(missing)} missing; it has {some_of(tensors)}). "
             "Choose the transformer of a Helios checkpoint, or download it anew."
         )
     if "patch_long.weight" not in tensors:
@@ -153,36 +125,6 @@ def infer_config(tensors: dict[str, Tensor], settings: dict, name: str) -> Helio
         raise ValueError(f"{name}: its configuration cannot be used ({error})") from error
 
 
-def check_keys(tensors: dict[str, Tensor], config: HeliosConfig, name: str) -> None:
-    """Raise ValueError unless the tensors are the model's, all of them, in its shapes.
-
-    Scales of quantized weights (`X.weight_scale`, `X.comfy_quant`, ...) belong to the layer X and are let through.
-    """
-    from .model import HeliosTransformer
-
-    expected = HeliosTransformer(config, device="meta").state_dict()
-    layers = {k.rsplit(".", 1)[0] for k in expected}
-    missing = sorted(expected.keys() - tensors.keys())
-    unknown = sorted(
-        k
-        for k in tensors.keys() - expected.keys() - {"scaled_fp8"}
-        if k.rsplit(".", 1)[0] not in layers or not re.search(r"scale|quant", k.rsplit(".", 1)[1])
-    )
-    if missing:
-        raise ValueError(
-            f"{name}: {len(missing)} tensors are missing ({_some(missing)}). Download it anew; "
-            "if it has a config.json, that must be its own."
-        )
-    if unknown:
-        raise ValueError(f"{name}: {len(unknown)} tensors are not Helios' ({_some(unknown)}).")
-    for key, want in expected.items():
-        got = tensors[key]
-        if _is_table(key) and got.numel() == want.numel():
-            tensors[key] = got.reshape(want.shape)
-        elif got.shape != want.shape and got.dtype not in _PACKED:
-            raise ValueError(f"{name}: {key} has shape {tuple(got.shape)}, its architecture needs {tuple(want.shape)}.")
-
-
 def find_variant(path: Path, metadata: dict[str, str]) -> str | None:
     """base, mid or distilled: from metadata, else model_index.json, else the name of file or folder."""
     folder = path if path.is_dir() else path.parent
@@ -208,11 +150,11 @@ def find_variant(path: Path, metadata: dict[str, str]) -> str | None:
     return None
 
 
-def _is_table(key: str) -> bool:
+def is_table(key: str) -> bool:
     return key.endswith(("modulation.weight", "history_key_scale.weight"))
 
 
-def _weight_files(path: Path) -> list[Path]:
+def checkpoint_files(path: Path) -> list[Path]:
     """The files of a file, an index or a folder."""
     if path.is_dir():
         indices, files = sorted(path.glob("*.safetensors.index.json")), sorted(path.glob("*.safetensors"))
@@ -223,7 +165,7 @@ def _weight_files(path: Path) -> list[Path]:
         if not files:
             raise FileNotFoundError(f"{path}: no .safetensors file in this folder")
         raise ValueError(
-            f"{path.name}: {len(files)} .safetensors files and no index ({_some([f.name for f in files])}). "
+            f"{path.name}: {len(files)} .safetensors files and no index ({some_of([f.name for f in files])}). "
             "Choose one of them, or add its model.safetensors.index.json."
         )
     return _shards(path) if path.name.endswith(".index.json") else [path]
@@ -238,7 +180,7 @@ def _shards(index: Path) -> list[Path]:
     absent = [f.name for f in files if not f.is_file()]
     if absent:
         raise FileNotFoundError(
-            f"{index.name}: {len(absent)} of {len(files)} shards are not in {index.parent}: {_some(absent)}. "
+            f"{index.name}: {len(absent)} of {len(files)} shards are not in {index.parent}: {some_of(absent)}. "
             "Download them into the same folder."
         )
     return files
@@ -262,7 +204,7 @@ def read_tensors(files: list[Path], read=read_safetensors) -> tuple[dict[str, Te
     return tensors, metadata
 
 
-def _settings(path: Path, folder: Path, metadata: dict[str, str]) -> dict:
+def read_settings(path: Path, folder: Path, metadata: dict[str, str]) -> dict:
     if "config" in metadata:
         return _object(metadata["config"], f"{path.name}, metadata 'config'")
     # Beside a single file in a folder of many a config.json may be anybody's.
@@ -284,6 +226,6 @@ def _object(text: str, where: str) -> dict:
     return value
 
 
-def _some(names) -> str:
+def some_of(names) -> str:
     names = list(names)
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -1,0 +1,1 @@
+"""How a chunk is denoised: recipe, noise levels, solvers, noise, guidance."""

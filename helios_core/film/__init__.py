@@ -1,0 +1,1 @@
+"""How chunks become a film: memory, prompts over time, the loop, and what is kept on disk."""

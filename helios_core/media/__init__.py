@@ -1,0 +1,1 @@
+"""Frames in and out: pictures, videos, latents, and what can be measured of them."""
