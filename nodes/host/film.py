@@ -14,7 +14,7 @@ from ...helios_core.film.store import ChunkStore
 from .conds import check, keep_prompt
 from .guider import sample, stored
 from .identity import Unrecognisable, name_of, name_of_model
-from .pictures import encode_keyframes
+from .keyframes import encode_keyframes
 from .server import autosave_folder
 
 log = logging.getLogger(__name__)
