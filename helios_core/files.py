@@ -1,12 +1,19 @@
 """Files that are there whole or not at all, and where the demo's are."""
 
+import contextlib
+import errno
 import os
+import time
 import uuid
 from pathlib import Path
 
+# What network drives and some FUSE file systems answer to fsync: they cannot, which is no failed write.
+NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+RENAME_TRIES = 6  # on Windows a virus scanner or an indexer may hold a new file for a moment
+
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file so that a crash at any moment leaves the old one or the new one."""
+    """Write a file so that a crash at any moment leaves the old one or the new one. Raises OSError."""
     path = Path(path)
     # Beside the file, since a rename is only whole within one disk; unique, since two runs may write at once; short,
     # since the file's own name may be as long as names can be.
@@ -15,14 +22,32 @@ def write_whole(path: str | Path, content: bytes) -> None:
         with open(half, "xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, path)
+            flush_to_disk(file.fileno())
+        replace_file(half, path)
     except BaseException:
-        half.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # else it would hide what happened
+            half.unlink(missing_ok=True)
         raise
 
 
-INSTALL = 'in the folder of this pack, pip install ".[cli]"'
+def flush_to_disk(descriptor: int) -> None:
+    """fsync, where the drive knows it."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FSYNC:
+            raise
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """os.replace, tried again where Windows refuses it for a moment."""
+    for attempt in range(RENAME_TRIES):
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            if os.name != "nt" or attempt == RENAME_TRIES - 1:
+                raise
+            time.sleep(0.05 * 2**attempt)
 
 
 def demo_folder() -> Path:

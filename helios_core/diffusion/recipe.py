@@ -1,5 +1,6 @@
 """What Base, Mid and Distilled prescribe (arXiv 2603.04379; the reference's published scripts)."""
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -32,10 +33,17 @@ class Recipe:
             raise ValueError(f"solver={self.solver!r}: use 'unipc', 'euler' or 'dmd'")
         if self.shift not in ("exponential", "linear"):
             raise ValueError(f"shift={self.shift!r}: use 'exponential' or 'linear'")
+        if not 1 <= self.cfg < math.inf:
+            raise ValueError(f"cfg={self.cfg:g}: guidance is 1 (none) or more")
 
     @property
     def stages(self) -> int:
         return len(self.steps)
+
+    @property
+    def guided(self) -> bool:
+        """Whether the negative prompt counts, at the price of a second pass."""
+        return self.cfg > 1
 
     @property
     def multiple(self) -> int:
@@ -53,7 +61,7 @@ class Recipe:
 
     def is_zero_init(self, stage: int, step: int) -> bool:
         """Whether CFG-Zero* starts here with a flow of zero, so that nothing need be computed."""
-        return self.cfg_zero_star and self.cfg > 1 and stage == 0 and step <= self.zero_steps
+        return self.cfg_zero_star and self.guided and stage == 0 and step <= self.zero_steps
 
 
 RECIPES = {
@@ -66,6 +74,29 @@ DEMO_RECIPES = RECIPES | {
     "base": replace(RECIPES["base"], steps=(25,), cfg=2.5),
     "mid": replace(RECIPES["mid"], cfg=2.5),
 }
+
+
+def override(
+    recipe: Recipe,
+    *,
+    steps: str = "auto",
+    cfg: float | None = None,
+    solver: str = "auto",
+    amplify_first_chunk: str = "auto",
+    skip_first_chunk: bool = False,
+) -> Recipe:
+    """A recipe with what a user wants otherwise: "auto" and None keep what it prescribes.
+
+    `steps` is "30" or "2,2,2", `amplify_first_chunk` "on" or "off". Raises ValueError.
+    """
+    amplify = {"auto": recipe.amplify_first_chunk, "on": True, "off": False}[amplify_first_chunk]
+    return replace(
+        parse_steps(steps, recipe),
+        cfg=recipe.cfg if cfg is None else cfg,
+        solver=recipe.solver if solver == "auto" else solver,
+        amplify_first_chunk=amplify,
+        skip_first_chunk=skip_first_chunk,
+    )
 
 
 def parse_steps(text: str, recipe: Recipe) -> Recipe:

@@ -1,4 +1,6 @@
-"""The network as the sampler's `denoise`, for whoever has no host to do it: command line, tests, training."""
+"""The network as the film loop's `denoise`, for whoever has no host to do it: command line, tests, training."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -6,41 +8,45 @@ from torch import Tensor
 from ..diffusion.guidance import cfg, cfg_zero_star
 from ..diffusion.recipe import Recipe
 from ..network.transformer import HeliosTransformer
-from .loop import Step
 from .prompts import blend_embeddings
+from .record import Mix, Start, Step
 
 
 class ModelDenoiser:
-    """denoise(x, step) -> flow, for schedules whose prompts are text embeddings (B, T, text_dim).
+    """`denoise(start)` -> (x, step) -> flow, for schedules whose prompts are text embeddings (B, T, text_dim).
 
-    The history is embedded once per chunk and each text once; `dtype` is the network's (latents stay float32).
+    The history is embedded once for each chunk and a text for as long as it lasts; `dtype` is the network's (latents
+    stay float32).
     """
 
     def __init__(self, model: HeliosTransformer, recipe: Recipe, negative: Tensor | None = None, dtype=torch.float32):
-        if recipe.cfg > 1 and negative is None:
+        if recipe.guided and negative is None:
             raise ValueError(f"cfg={recipe.cfg}: a negative prompt's embedding is needed, or cfg=1")
         self.model, self.recipe, self.dtype = model, recipe, dtype
         self.negative = None if negative is None else model.embed_text(negative.to(dtype))
-        self._memory = self._history = self._text = None
-        self._mix = ()
+        self._mix, self._text = (), None
 
-    def __call__(self, x: Tensor, step: Step) -> Tensor:
-        if step.memory is not self._memory:
-            self._memory = step.memory
-            self._history = self.model.embed_history(step.memory.frames, step.memory.anchor_or_zeros(), self.dtype)
-        if not _same(step.prompt, self._mix):
-            self._mix = step.prompt
-            self._text = self.model.embed_text(blend_embeddings(step.prompt).to(self.dtype))
-        timestep = torch.full((x.shape[0],), step.timestep, device=x.device)
+    def __call__(self, start: Start) -> Callable[[Tensor, Step], Tensor]:
+        memory, text = start.memory, self._embed(start.prompt)
+        history = self.model.embed_history(memory.frames, memory.anchor_or_zeros(), self.dtype)
 
-        def flow(text):
-            return self.model(x.to(self.dtype), timestep, text, self._history).float()
+        def predict(x: Tensor, step: Step, text) -> Tensor:
+            timestep = torch.full((x.shape[0],), step.timestep, device=x.device)
+            return self.model(x.to(self.dtype), timestep, text, history).float()
 
-        if self.recipe.cfg <= 1:
-            return flow(self._text)
-        guide = cfg_zero_star if self.recipe.cfg_zero_star else cfg
-        return guide(flow(self._text), flow(self.negative), self.recipe.cfg)
+        def flow(x: Tensor, step: Step) -> Tensor:
+            if not self.recipe.guided:
+                return predict(x, step, text)
+            guide = cfg_zero_star if self.recipe.cfg_zero_star else cfg
+            return guide(predict(x, step, text), predict(x, step, self.negative), self.recipe.cfg)
+
+        return flow
+
+    def _embed(self, mix: Mix):
+        if not _same(mix, self._mix):
+            self._mix, self._text = mix, self.model.embed_text(blend_embeddings(mix).to(self.dtype))
+        return self._text
 
 
-def _same(a: tuple, b: tuple) -> bool:
+def _same(a: Mix, b: Mix) -> bool:
     return len(a) == len(b) and all(v == w and p is q for (v, p), (w, q) in zip(a, b))

@@ -9,7 +9,7 @@ import torch
 from .memory import NOISE, HistoryMemory, NoiseRange, add_noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Keyframe:
     """From chunk `start` on the film turns to a picture.
 

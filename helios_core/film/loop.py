@@ -1,8 +1,7 @@
 """The loop: a film is chunks, a chunk is pyramid stages, a stage is steps (arXiv 2603.04379, algorithm 1)."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -13,97 +12,101 @@ from ..diffusion.recipe import Recipe
 from ..diffusion.sigmas import StageSchedule, stage_schedule
 from ..diffusion.solvers import SOLVERS
 from ..network.config import CHUNK_FRAMES, CHUNK_LATENTS, FPS
+from .director import Back, Director, Go, Hold, Stop
 from .keyframes import steer
 from .memory import HistoryMemory
+from .record import Chunk, Meter, Start, Step
+from .store import ChunkStore
+
+Flow = Callable[[Tensor, Step], Tensor]
+Denoise = Callable[[Start], Flow]
 
 
-@dataclass(frozen=True)
-class Step:
-    """One call of the network. `prompt` is what the schedule said when the chunk began.
+def film_records(
+    denoise: Denoise,
+    memory: HistoryMemory,
+    director: Director,
+    recipe: Recipe,
+    *,
+    store: ChunkStore | None = None,
+    device=None,
+    noise_device="cpu",
+) -> Iterator[Start | Step | Chunk | Hold]:
+    """Continue the film that `memory` remembers, and yield a Start, the Steps and a Chunk for each chunk of it.
 
-    `denoise` gets it without `x0`; it is yielded with x0 (B, C, 9, h, w), the estimate of the stage's end.
-    """
+    `director.direct(k)` is asked once when chunk k begins. A chunk that is in `store` is yielded without Steps; any
+    other is sampled on `device` (default: where `memory` lies) and saved there. `denoise(start)` is called once for
+    each sampled chunk and returns the function (x, step) -> flow of x (B, C, 9, h, w) at `step.timestep`, guidance
+    included. Pausing is not pulling, stopping is closing; what was yielded is never lost by either.
 
-    chunk: int
-    stage: int
-    index: int
-    sigma: float
-    timestep: float
-    prompt: Any
-    memory: HistoryMemory
-    x0: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Start:
-    """All that a chunk is made from, besides network and recipe: what it remembers, random state included, and says."""
-
-    memory: HistoryMemory
-    prompt: Any
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A finished chunk: latents (B, C, 9, H/8, W/8) in model space, the memory to go on from, and where it began."""
-
-    index: int
-    latents: Tensor
-    memory: HistoryMemory
-    start: Start
-
-
-Denoise = Callable[[Tensor, Step], Tensor]
-
-
-def chunk_count(frames: int) -> int:
-    """Chunks that hold a number of pixel frames: length is made in steps of 33."""
-    return max(1, -(-frames // CHUNK_FRAMES))
-
-
-def step_count(recipe: Recipe, first: int, chunks: int) -> int:
-    """Steps that `chunks` chunks take, beginning with chunk `first`."""
-    return sum(sum(recipe.steps_of(k)) for k in range(first, first + chunks))
-
-
-def sample_chunks(
-    denoise: Denoise, memory: HistoryMemory, schedule, recipe: Recipe, *, chunks: int, seed: int, noise_device="cpu"
-) -> Iterator[Step | Chunk]:
-    """Sample `chunks` chunks after `memory`, yielding each Step and each Chunk as they are done.
-
-    `denoise(x, step)` returns the flow of x (B, C, 9, h, w) at `step.timestep`, guidance included. `schedule.at(k)`
-    and `schedule.keyframes` are asked when chunk k begins, so they may change meanwhile. Tensors live where
-    `memory.frames` does; the random numbers come from a generator on `noise_device`: with a CPU's, a seed means the
-    same film on every machine. Raises ValueError for a size that does not divide, FloatingPointError where latents are
-    no longer finite.
+    Random numbers come from a generator on `noise_device`: with a CPU's, a seed means the same film on every machine.
+    Raises ValueError for a size that does not divide, FloatingPointError where latents are no longer finite.
     """
     recipe.check_size(memory.width, memory.height)
-    for _ in range(chunks):
-        start = begin_chunk(memory, schedule, seed, noise_device)
-        generator = start.memory.generator(seed, noise_device)
-        latents = yield from _sample_chunk(denoise, start, recipe, generator)
-        chunk = end_chunk(start, recipe, latents, generator.get_state())
+    device = memory.frames.device if device is None else device
+    begin, yielded, meter = memory, memory.chunk, Meter(device)
+    while not isinstance(direction := director.direct(memory.chunk), Stop):
+        if isinstance(direction, Hold):
+            yield direction
+            meter.restart()
+            continue
+        if isinstance(direction, Back):
+            if not begin.chunk <= direction.chunk <= memory.chunk:
+                raise ValueError(f"chunk {direction.chunk}: this film can go back to {begin.chunk} to {memory.chunk}")
+            memory, yielded = begin, direction.chunk
+            continue
+        start = _start_chunk(memory, direction, noise_device)
+        found = None if store is None else store.load(start)
+        if found is None:
+            start = replace(start, memory=start.memory.to(device))
+            yield start
+            chunk = yield from _make_chunk(denoise, start, recipe, noise_device, meter, store)
+            yield chunk
+        else:
+            start = replace(start, stored=True)
+            latents, rng_state, record = found
+            record = {**record, **start.record, "reused": True}
+            chunk = _end_chunk(start, recipe, latents.to(memory.frames.device), rng_state, record)
+            meter.restart()
+            if chunk.index >= yielded:  # or it was, before the film went back
+                yield start
+                yield chunk
         memory = chunk.memory
-        yield chunk
 
 
-def begin_chunk(memory: HistoryMemory, schedule, seed: int, noise_device="cpu") -> Start:
-    """What the chunk after `memory` is made from."""
-    prompt = schedule.at(memory.chunk)
-    memory = steer(memory, schedule.keyframes, seed)
+def _start_chunk(memory: HistoryMemory, direction: Go, noise_device) -> Start:
+    """All that the chunk after `memory` is made from."""
+    seed = direction.seed
+    memory = steer(memory, direction.keyframes, seed)
     generator = memory.generator(seed, noise_device)
     memory = replace(memory, seed=seed, noise_device=generator.device.type, rng_state=generator.get_state())
-    return Start(memory, prompt)
+    record = {"chunk": memory.chunk, "seed": seed, "prompt": direction.text}
+    return Start(memory, direction.prompt, record | ({"change": direction.change} if direction.change else {}))
 
 
-def end_chunk(start: Start, recipe: Recipe, latents: Tensor, rng_state: Tensor) -> Chunk:
-    """The record of a chunk that came of `start` and left its generator in `rng_state`."""
-    index = start.memory.chunk
-    memory = start.memory.append(latents, rng_state, renew_anchor=recipe.skip_first_chunk and index == 1)
-    return Chunk(index, latents, memory, start)
+def _make_chunk(
+    denoise: Denoise, start: Start, recipe: Recipe, noise_device, meter: Meter, store: ChunkStore | None
+) -> Generator[Step, None, Chunk]:
+    generator = start.memory.generator(start.memory.seed, noise_device)
+    latents = yield from _sample_chunk(denoise(start), start, recipe, generator)
+    chunk = _end_chunk(start, recipe, latents, generator.get_state(), start.record | meter.read())
+    if store is not None:
+        try:
+            store.save(chunk)
+        except OSError as error:  # a full disk must not end the film
+            chunk = replace(chunk, not_saved=str(error))
+    return chunk
+
+
+def _end_chunk(start: Start, recipe: Recipe, latents: Tensor, rng_state: Tensor, record: dict) -> Chunk:
+    """The chunk that came of `start` and left its generator in `rng_state`."""
+    renew_anchor = recipe.skip_first_chunk and start.chunk == 1
+    memory = start.memory.append(latents, rng_state, record, renew_anchor=renew_anchor)
+    return Chunk(start.chunk, latents, memory, start, record, reused=start.stored)
 
 
 def plan_chunk(recipe: Recipe, index: int, width: int, height: int) -> list[StageSchedule]:
-    """The schedules of a chunk's stages; width and height are the full size in latents."""
+    """The noise levels of a chunk's stages; width and height are the full size in latents."""
     plans = []
     for stage, steps in enumerate(recipe.steps_of(index)):
         # The released pipelines take the time shift from the size that a stage begins with, before it is enlarged.
@@ -116,33 +119,43 @@ def plan_chunk(recipe: Recipe, index: int, width: int, height: int) -> list[Stag
     return plans
 
 
-def _sample_chunk(denoise, start: Start, recipe: Recipe, generator):
-    index, memory = start.memory.chunk, start.memory
-    b, c, _, h, w = memory.frames.shape
-    device = memory.frames.device
+def _sample_chunk(flow: Flow, start: Start, recipe: Recipe, generator) -> Generator[Step, None, Tensor]:
+    b, c, _, h, w = start.memory.frames.shape
+    device = start.memory.frames.device
     x = coarsest(draw((b, c, CHUNK_LATENTS, h, w), generator, device), recipe.stages)
-    for stage, plan in enumerate(plan_chunk(recipe, index, w, h)):
+    for stage, plan in enumerate(plan_chunk(recipe, start.chunk, w, h)):
         if stage:
             x = F.interpolate(x, scale_factor=(1.0, 2.0, 2.0), mode="nearest")
             x = plan.keep * x + plan.noise * block_noise(tuple(x.shape), generator, device)
-        step = Step(index, stage, 0, plan.sigmas[0], plan.timesteps[0], start.prompt, memory)
-        x = yield from _sample_stage(denoise, x, plan, recipe, step)
+        x = yield from _sample_stage(flow, x, plan, recipe, start.chunk, stage)
     return x
 
 
-def _sample_stage(denoise, x: Tensor, plan: StageSchedule, recipe: Recipe, first: Step):
+def _sample_stage(
+    flow: Flow, x: Tensor, plan: StageSchedule, recipe: Recipe, chunk: int, stage: int
+) -> Generator[Step, None, Tensor]:
     solver = SOLVERS[recipe.solver](plan.sigmas, x)
     for i, timestep in enumerate(plan.timesteps):
-        step = replace(first, index=i, sigma=plan.sigmas[i], timestep=timestep)
-        flow = torch.zeros_like(x) if recipe.is_zero_init(step.stage, i) else denoise(x, step)
-        x, x0 = solver.step(i, x, flow.to(x.dtype))
+        step = Step(chunk, stage, i, plan.sigmas[i], timestep)
+        v = torch.zeros_like(x) if recipe.is_zero_init(stage, i) else flow(x, step)
+        x, x0 = solver.step(i, x, v.to(x.dtype))
         if not torch.isfinite(x).all():
             raise FloatingPointError(
-                f"NaN or infinity in the latents of chunk {step.chunk}, stage {step.stage}, step {i}: try a weight "
-                "dtype of higher precision, a lower cfg, or remove the LoRA or patch that was added last"
+                f"NaN or infinity in the latents of chunk {chunk}, stage {stage}, step {i}: try a weight dtype of "
+                "higher precision, a lower cfg, or remove the LoRA or patch that was added last"
             )
         yield replace(step, x0=x0)
     return x
+
+
+def chunk_count(frames: int) -> int:
+    """Chunks that hold a number of pixel frames: length is made in steps of 33."""
+    return max(1, -(-frames // CHUNK_FRAMES))
+
+
+def step_count(recipe: Recipe, first: int, chunks: int) -> int:
+    """Steps that `chunks` chunks take, beginning with chunk `first`."""
+    return sum(sum(recipe.steps_of(k)) for k in range(first, first + chunks))
 
 
 def film_length(chunks: int) -> str:

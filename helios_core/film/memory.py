@@ -14,6 +14,7 @@ from ..diffusion.noise import draw
 from ..diffusion.recipe import RECIPES
 from ..files import write_whole
 from ..network.config import CHUNK_LATENTS, HISTORY_LATENTS, SPATIAL_FACTOR, check_size
+from .fingerprint import fingerprint
 
 FILE_FORMAT = "helios-memory-1"
 TENSORS = ("frames", "anchor", "rng_state")
@@ -32,16 +33,16 @@ def add_noise(x: Tensor, strengths: NoiseRange | None, count: int, generator: to
     return s * draw(tuple(x.shape), generator, x.device) + (1 - s) * x.float()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HistoryMemory:
-    """A value: sampling makes a new one.
+    """A value: sampling makes a new one, and two are equal where all that is in them is.
 
     `frames` (B, C, 19, H/8, W/8) are the last latent frames, oldest first, in model space, zeros where there is no
     past yet. `anchor` (B, C, 1, H/8, W/8) is the first frame of the film, None until there is one. `chunk` counts the
     chunks made. `rng_state` is the generator's after them, `seed` and `noise_device` what it was made with.
 
-    For people only: `variant` made the last chunk, `log` has a record of each chunk ("prompt" where it changes, "seed",
-    "seconds", "vram" and "ram" in bytes).
+    For people only: `variant` made the last chunk, `log` has a record of each chunk that is known: its number "chunk",
+    "seed", "prompt" and "change" where they are new, "seconds", "vram" and "ram" in bytes.
     """
 
     frames: Tensor
@@ -134,15 +135,41 @@ class HistoryMemory:
             return generator
         return generator.manual_seed(seed)
 
-    def append(self, latents: Tensor, rng_state: Tensor, renew_anchor: bool = False) -> "HistoryMemory":
-        """The memory after a chunk of latents (B, C, 9, H/8, W/8), which left its generator in `rng_state`."""
+    def __eq__(self, other) -> bool:
+        if not isinstance(other, HistoryMemory):
+            return NotImplemented
+        return self is other or fingerprint(self) == fingerprint(other)
+
+    def __hash__(self) -> int:
+        return hash((self.chunk, self.seed, self.noise_device, self.variant, self.frames.shape))
+
+    def record(self, chunk: int) -> dict:
+        """What is known of a chunk, its prompt included; empty for one that this memory knows nothing of."""
+        found = next((entry for entry in self.log if entry["chunk"] == chunk), None)
+        return {} if found is None else {"prompt": self._prompt(chunk), **found}
+
+    def _prompt(self, chunk: int) -> str:
+        said = (entry["prompt"] for entry in reversed(self.log) if entry["chunk"] <= chunk and "prompt" in entry)
+        return next(said, "")
+
+    def append(
+        self, latents: Tensor, rng_state: Tensor, record: dict | None = None, renew_anchor: bool = False
+    ) -> "HistoryMemory":
+        """The memory after a chunk of latents (B, C, 9, H/8, W/8), which left its generator in `rng_state`.
+
+        `record` is what is noted of the chunk; the log keeps its prompt where it differs from the one before.
+        """
         first = latents[:, :, :1].clone()
+        record = {**(record or {}), "chunk": self.chunk}
+        if record.get("prompt") == self._prompt(self.chunk):
+            del record["prompt"]
         return replace(
             self,
             frames=torch.cat([self.frames, latents], dim=2)[:, :, -HISTORY_LATENTS:].clone(),
             anchor=first if self.anchor is None or renew_anchor else self.anchor,
             chunk=self.chunk + 1,
             rng_state=rng_state,
+            log=(*self.log, record),
         )
 
     def save(self, path: str | Path, notes: dict[str, str] | None = None) -> None:
@@ -193,6 +220,10 @@ class HistoryMemory:
         variant, log = header.get("variant", ""), header.get("log", [])
         if variant not in ("", *RECIPES) or type(log) is not list or not all(type(entry) is dict for entry in log):
             raise ValueError("its variant is no Helios or its log no list of records")
+        # Files of before have no numbers: their records are of the film's last chunks.
+        log = [{**entry, "chunk": entry.get("chunk", chunk - len(log) + i)} for i, entry in enumerate(log)]
+        if not all(type(entry["chunk"]) is int for entry in log):
+            raise ValueError("its log has a record of no chunk")
         if not isinstance(notes, dict):
             raise ValueError("its notes are no object")
         if rng_state is not None:

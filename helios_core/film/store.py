@@ -11,25 +11,35 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..diffusion.recipe import Recipe
 from ..files import write_whole
 from .fingerprint import fingerprint
-from .loop import Chunk, Start, begin_chunk, end_chunk
-from .memory import HistoryMemory
+from .record import Chunk, Start
 
-FILE_FORMAT = "helios-chunk-1"
+FILE_FORMAT = "helios-chunk-2"
 RESULTS = 1  # to be raised whenever this code makes other latents of the same: chunks of before are not mixed in
 NAME = re.compile(r"[0-9a-f]{32}(\.safetensors)?")
+RECENT = 24 * 3600  # seconds: a film used since then is never removed to make room
+HALF_WRITTEN = 3600  # seconds after which a half-written file is nobody's any more
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RemovedFilm:
+    """A film that `tidy` removed: the name of its folder, its chunks and bytes, and when it was last used."""
+
+    name: str
+    chunks: int
+    size: int
+    used: float
 
 
 class ChunkStore:
@@ -40,75 +50,97 @@ class ChunkStore:
         self.folder = self.root / film
 
     def load(self, start: Start) -> tuple[Tensor, Tensor, dict] | None:
-        """(latents, random state after them, notes) of the chunk that `start` leads to; None where there is none."""
-        path = self._path(start)
+        """(latents, random state after them, record) of the chunk that `start` leads to; None where there is none.
+
+        A file that is damaged, or is another chunk's under this one's name, counts as none.
+        """
+        name = self._name(start)
+        path = self._path(name)
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                content = *(file.get_tensor(name).clone() for name in ("latents", "rng_state")), metadata.get("notes")
+                latents, rng_state = (file.get_tensor(key).clone() for key in ("latents", "rng_state"))
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError) as error:
             log.warning("%s cannot be read and is made anew (%s)", path, error)
             return None
-        if metadata.get("format") != FILE_FORMAT or metadata.get("digest") != fingerprint(*content):
+        text = metadata.get("record")
+        whole = metadata.get("format") == FILE_FORMAT and metadata.get("digest") == _digest(
+            name, latents, rng_state, text
+        )
+        if not whole or latents.shape[:2] + latents.shape[3:] != _frame_shape(start.memory.frames):
             log.warning("%s is damaged and is made anew", path)
             return None
         with contextlib.suppress(OSError):
             os.utime(self.folder)  # its age is what `tidy` goes by
-        latents, rng_state, notes = content
-        return latents, rng_state, json.loads(notes)
+        return latents, rng_state, json.loads(text)
 
-    def save(self, chunk: Chunk, notes: dict[str, Any] | None = None) -> None:
-        """Keep a chunk; `notes` (numbers and texts) come back with it."""
+    def save(self, chunk: Chunk) -> None:
+        """Keep a chunk with its record. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        name, text = self._name(chunk.start), json.dumps(chunk.record)
         tensors = {"latents": chunk.latents.cpu().contiguous(), "rng_state": chunk.memory.rng_state.cpu()}
-        text = json.dumps(notes or {})
-        metadata = {"format": FILE_FORMAT, "digest": fingerprint(*tensors.values(), text), "notes": text}
-        write_whole(self._path(chunk.start), save(tensors, metadata))
-        os.utime(self.folder)
+        digest = _digest(name, tensors["latents"], tensors["rng_state"], text)
+        write_whole(self._path(name), save(tensors, {"format": FILE_FORMAT, "digest": digest, "record": text}))
+        with contextlib.suppress(OSError):
+            os.utime(self.folder)
 
-    def tidy(self, max_films: int, max_bytes: int) -> int:
-        """Remove the films used longest ago until as many and as large as allowed are left, never this one.
+    def records(self) -> list[dict]:
+        """The records of all chunks in the folder, in no order; those of damaged files are left out."""
+        found = []
+        for path in self.folder.glob("*.safetensors"):
+            with contextlib.suppress(SafetensorError, OSError, ValueError, TypeError):
+                with safe_open(path, framework="pt") as file:
+                    record = json.loads((file.metadata() or {})["record"])
+                found += [record] if isinstance(record, dict) else []
+        return found
 
-        Returns how many. Files that are not a store's stay, and their folders with them.
+    def tidy(self, max_films: int, max_bytes: int, keep=lambda folder: False) -> list[RemovedFilm]:
+        """Remove the films used longest ago until as many and as large as allowed are left; returns those.
+
+        Never this film, nor the one used last besides, nor one used within a day, nor one whose folder `keep` wants
+        kept: all may stay larger than allowed. Files that are not a store's stay, and their folders with them.
         """
         films = [p for p in self.root.iterdir() if NAME.fullmatch(p.name) and p.is_dir()] if self.root.is_dir() else []
-        films.sort(key=lambda p: (p == self.folder, p.stat().st_mtime))
+        used = {film: film.stat().st_mtime for film in films}
         sizes = {film: sum(file.stat().st_size for file in film.iterdir()) for film in films}
-        removed = 0
         for film in films:
             for file in film.glob(".*"):  # what a kill left half written
-                if time.time() - file.stat().st_mtime > 3600:
-                    file.unlink()
-            if film != self.folder and (len(sizes) > max_films or sum(sizes.values()) > max_bytes):
-                for file in film.glob("*.safetensors"):
-                    if NAME.fullmatch(file.name):
-                        file.unlink()
-                sizes.pop(film)
-                try:
-                    film.rmdir()
-                except OSError:
-                    continue
-                removed += 1
+                if time.time() - file.stat().st_mtime > HALF_WRITTEN:
+                    file.unlink(missing_ok=True)
+        others = sorted((film for film in films if film != self.folder), key=used.get)
+        removed = []
+        for film in others[:-1]:
+            if len(sizes) <= max_films and sum(sizes.values()) <= max_bytes:
+                break
+            if time.time() - used[film] < RECENT or keep(film):
+                continue
+            chunks = [file for file in film.glob("*.safetensors") if NAME.fullmatch(file.name)]
+            for file in chunks:
+                file.unlink(missing_ok=True)
+            for name in FILM_FILES:
+                (film / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                film.rmdir()
+            removed.append(RemovedFilm(film.name, len(chunks), sizes.pop(film), used[film]))
         return removed
 
-    def _path(self, start: Start) -> Path:
+    def _name(self, start: Start) -> str:
         memory = start.memory
         state = memory.frames, memory.anchor, memory.chunk, memory.noise_device, memory.rng_state
-        return self.folder / f"{fingerprint(RESULTS, self.film, state, start.prompt)}.safetensors"
+        return fingerprint(RESULTS, self.film, state, start.prompt)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
 
 
-def stored_chunks(
-    store: ChunkStore, memory: HistoryMemory, schedule, recipe: Recipe, *, chunks: int, seed: int, noise_device="cpu"
-) -> Iterator[tuple[Chunk, dict]]:
-    """The first of a film's chunks, up to the one that is not on disk, with their notes; else as `sample_chunks`."""
-    for _ in range(chunks):
-        start = begin_chunk(memory, schedule, seed, noise_device)
-        found = store.load(start)
-        if found is None:
-            return
-        latents, rng_state, notes = found
-        chunk = end_chunk(start, recipe, latents.to(memory.frames.device), rng_state)
-        memory = chunk.memory
-        yield chunk, notes
+FILM_FILES = ("film.json",)  # what else lies in a film's folder (index.py)
+
+
+def _digest(name: str, latents: Tensor, rng_state: Tensor, record: str | None) -> str:
+    return fingerprint(name, latents, rng_state, record)
+
+
+def _frame_shape(frames: Tensor) -> torch.Size:
+    return frames.shape[:2] + frames.shape[3:]

@@ -1,0 +1,66 @@
+"""The runs of a film, in a file that a person can read beside its chunks: which seed, how far, by which node."""
+
+import contextlib
+import json
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from ..files import write_whole
+from .fingerprint import fingerprint
+
+INDEX = "film.json"
+FILE_FORMAT = "helios-film-1"
+MOST = 1000  # runs that are remembered
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a film: its seed, the chunk it ends before, the chunks made of it, and where it was asked for.
+
+    `graph` and `node` tell which node of which workflow, "" where nobody says. `used` is a time in seconds since 1970.
+    """
+
+    seed: int
+    end: int
+    done: int = 0
+    graph: str = ""
+    node: str = ""
+    used: float = 0.0
+
+    @property
+    def unfinished(self) -> bool:
+        return 0 < self.done < self.end
+
+
+class FilmIndex:
+    """The runs in a film's folder, newest first. A file that cannot be read counts as none."""
+
+    def __init__(self, folder: str | Path):
+        self.path = Path(folder) / INDEX
+
+    def runs(self) -> list[Run]:
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            content = json.loads(self.path.read_text("utf-8"))
+            if content["format"] == FILE_FORMAT:
+                return [_checked(entry) for entry in content["runs"]]
+        return []
+
+    def note(self, run: Run) -> None:
+        """Write a run down, in place of the one with the same seed. Raises OSError."""
+        others = [r for r in self.runs() if r.seed != run.seed]
+        runs = [asdict(r) for r in (Run(**{**asdict(run), "used": time.time()}), *others)][:MOST]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path, json.dumps({"format": FILE_FORMAT, "runs": runs}, indent=1).encode())
+
+    def unfinished(self, graph: str, node: str, seed: int) -> Run | None:
+        """The newest run of a node that another seed began and nobody finished."""
+        found = (r for r in self.runs() if r.unfinished and r.seed != seed and (r.graph, r.node) == (graph, node))
+        return next(found, None)
+
+
+def _checked(entry: dict) -> Run:
+    run = Run(**{f.name: entry[f.name] for f in fields(Run)})
+    if any(type(value) is not f.type and f.type is not float for f, value in zip(fields(Run), asdict(run).values())):
+        raise TypeError(f"not a run: {fingerprint(str(entry))}")
+    return run
