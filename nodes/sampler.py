@@ -1,16 +1,16 @@
 """The film itself: as latents, or straight into a file."""
 
-from dataclasses import replace
-
 import torch
 from comfy_api.latest import InputImpl, io, ui
 
-from ..helios_core import CHUNK_FRAMES, FPS, HistoryMemory, PromptSchedule, Segment, chunk_count, parse_steps
+from ..helios_core import CHUNK_FRAMES, FPS, HistoryMemory, PromptSchedule, Segment, chunk_count, override
 from ..helios_core.film.loop import film_length
 from ..helios_core.media.seams import SeamSmoother
 from ..helios_core.media.video import VideoWriter
 from . import host
-from .types import ADVANCED, CATEGORY, HeliosMemory, HeliosSchedule, smooth_input, tiling_inputs
+from .types import ADVANCED, CATEGORY, FIXED_SEED, HeliosMemory, HeliosSchedule, smooth_input, tiling_inputs
+
+LENGTHS = "frames", "seconds", "chunks", "frames of the last prompt"
 
 
 def film_inputs():
@@ -32,7 +32,7 @@ def film_inputs():
             default=0,
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
+            control_after_generate=FIXED_SEED,
             tooltip="With the seed its memory was made with a film goes on as one run would have; another seed "
             "begins a new stream of noise; one that the film had before, the same stream again.",
         ),
@@ -114,17 +114,20 @@ def film_inputs():
             "film being made is never removed.",
             extra_dict=ADVANCED,
         ),
+        io.Combo.Input(
+            "length_in",
+            options=list(LENGTHS),
+            default=LENGTHS[0],
+            optional=True,
+            tooltip=f"What length counts. Seconds are of {FPS} frames, chunks of {CHUNK_FRAMES}. With 'frames of the "
+            "last prompt' the film is as long as the schedule: it ends so many frames after the last prompt begins.",
+        ),
     ]
 
 
-def new_film() -> HistoryMemory:
-    """Nothing yet, at the size that Helios was trained at."""
-    return HistoryMemory.empty(640, 384)
-
-
 def make_film(
-    node_id,
-    take,
+    hidden,
+    write,
     model,
     seed,
     length,
@@ -134,50 +137,65 @@ def make_film(
     amplify_first_chunk,
     skip_first_chunk,
     noise_device,
+    memory,
     schedule=None,
     positive=None,
     negative=None,
-    memory=None,
     autosave=True,
     autosave_films=20,
     autosave_gb=20.0,
+    length_in=LENGTHS[0],
 ) -> HistoryMemory:
-    """Make the film that the widgets ask for, hand its latents to `take` chunk by chunk, and return its memory."""
-    recipe = parse_steps(steps, host.recipe_of(model))
-    amplify = {"auto": recipe.amplify_first_chunk, "on": True, "off": False}[amplify_first_chunk]
-    recipe = replace(
-        recipe,
-        cfg=cfg or recipe.cfg,
-        solver=recipe.solver if solver == "auto" else solver,
-        amplify_first_chunk=amplify,
+    """Make the film that the widgets ask for, hand its latents to `write` chunk by chunk, and return its memory."""
+    recipe = override(
+        host.recipe_of(model),
+        steps=steps,
+        cfg=cfg or None,
+        solver=solver,
+        amplify_first_chunk=amplify_first_chunk,
         skip_first_chunk=skip_first_chunk,
     )
     if (schedule is None) == (positive is None):
         raise ValueError("schedule and positive: connect one of them, a schedule or a single prompt.")
-    if recipe.cfg != 1 and negative is None:
+    if recipe.guided and negative is None:
         raise ValueError(f"negative: cfg={recipe.cfg:g} needs a negative prompt (CLIP Text Encode), or set cfg to 1.")
-    memory = memory or new_film()
-    recipe.check_size(memory.width, memory.height)
-    chunks = chunk_count(length)
-    text = f"length={length}: {film_length(chunks)}"
+    schedule = schedule or PromptSchedule((Segment(0, positive),))
+    chunks = count_chunks(length, length_in, memory, schedule)
+    said = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        host.show_text("\n".join(said), hidden.unique_id)
+
+    say(f"{film_length(chunks)} of {memory.width}x{memory.height}.")
     if recipe.is_zero_init(stage=0, step=recipe.steps[0] - 1):
-        text += f"; steps={steps} are too few: CFG-Zero* leaves out {recipe.zero_steps + 1} in the first stage"
-    host.show_text(text, node_id)
-    return host.make_film(
-        host.Film(
-            model,
-            schedule or PromptSchedule((Segment(0, positive),)),
-            negative,
-            memory,
-            recipe,
-            chunks=chunks,
-            seed=seed,
-            noise_device=noise_device,
-        ),
-        take,
-        host.Autosave(autosave_films, autosave_gb) if autosave else None,
-        say=lambda more: host.show_text(f"{text}; {more}", node_id),
-    )
+        say(
+            f"steps={steps} are too few: CFG-Zero* leaves out the first {recipe.zero_steps + 1} steps, and the first "
+            "stage has no more."
+        )
+    film = host.Film(model, schedule, negative, memory, recipe, chunks, seed, noise_device)
+    kept = host.Autosave(autosave_films, autosave_gb) if autosave else None
+    return host.make_film(film, write, kept, host.caller_of(hidden), say)
+
+
+def count_chunks(length: int, unit: str, memory: HistoryMemory, schedule: PromptSchedule) -> int:
+    """How many chunks to make: `length` in `unit`, or so many frames of the schedule's last prompt."""
+    frames, seconds, chunks, after = LENGTHS
+    made = {frames: chunk_count(length), seconds: chunk_count(length * FPS), chunks: length}
+    if unit != after:
+        return made[unit]
+    end = schedule.segments[-1].start + chunk_count(length)
+    if end <= memory.chunk:
+        raise ValueError(
+            f"length: the schedule ends before chunk {end}, and the film has {memory.chunk} chunks already; add a "
+            "prompt that begins later, or set length_in to frames."
+        )
+    return end - memory.chunk
+
+
+def new_film(model) -> HistoryMemory:
+    """Nothing yet, at the size that the model was trained at."""
+    return HistoryMemory.empty(*host.native_size(model))
 
 
 class HeliosChunkSampler(io.ComfyNode):
@@ -194,13 +212,13 @@ class HeliosChunkSampler(io.ComfyNode):
                 io.Latent.Output(display_name="latent", tooltip="For Helios VAE Decode."),
                 HeliosMemory.Output(display_name="memory", tooltip="To go on from, with another sampler."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
-    def execute(cls, **film) -> io.NodeOutput:
-        latents = []
-        memory = make_film(cls.hidden.unique_id, latents.append, **film)
+    def execute(cls, model, memory=None, **film) -> io.NodeOutput:
+        latents, begin = [], memory or new_film(model)
+        memory = make_film(cls.hidden, latents.append, model, memory=begin, **film)
         return io.NodeOutput({"samples": torch.cat(latents, dim=2), "helios_chunk_frames": CHUNK_FRAMES}, memory)
 
 
@@ -261,20 +279,23 @@ class HeliosSampleToVideo(io.ComfyNode):
         overlap,
         audio=None,
         smooth_seams=False,
+        *,
+        model,
+        memory=None,
         **film,
     ) -> io.NodeOutput:
-        memory = film["memory"] = film.get("memory") or new_film()
-        if len(memory.frames) > 1:
-            raise ValueError(f"memory: it is of {len(memory.frames)} films at once; only one goes into a file.")
-        path, subfolder = host.output_path(filename_prefix, ".mp4", memory.width, memory.height)
+        begin = memory or new_film(model)
+        if len(begin.frames) > 1:
+            raise ValueError(f"memory: it is of {len(begin.frames)} films at once; only one goes into a file.")
+        path, subfolder = host.output_path(filename_prefix, ".mp4", begin.width, begin.height)
         sound = None if audio is None else (audio["waveform"][0], audio["sample_rate"])
         smoother = SeamSmoother()
         with VideoWriter(path, fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=sound) as writer:
 
-            def take(latents):
+            def write(latents):
                 for frames in host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap)):
                     writer.write(smoother.smooth(frames) if smooth_seams else frames)
 
-            memory = make_film(cls.hidden.unique_id, take, **film)
+            memory = make_film(cls.hidden, write, model, memory=begin, **film)
         shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), memory, ui=shown)

@@ -8,6 +8,8 @@ HeliosMemory = io.Custom("HELIOS_MEMORY")
 CATEGORY = "Helios"
 # Hides a widget behind "advanced" on hosts that know how; a schema argument of that name would break the older ones.
 ADVANCED = {"advanced": True}
+# A seed that changes after each run would begin another film where a cancelled one is to be continued.
+FIXED_SEED = io.ControlAfterGenerate.fixed if hasattr(io, "ControlAfterGenerate") else True
 
 
 class HeliosVideo:

@@ -9,7 +9,8 @@ from .film import Autosave, Film, make_film
 from .keyframes import Picture
 from .loader import WEIGHT_DTYPES, check_model, find_model, list_models, load_model, recipe_of
 from .lora import apply_lora
-from .server import find_memory, list_memories, output_path, prompts_are_kept, show_text, workflow_of
+from .model import native_size
+from .server import caller_of, find_memory, list_memories, output_path, prompts_are_kept, show_text, workflow_of
 from .vae import Tiling, decode, encode_image, encode_video, latent_picture
 from .video_input import chunks
 
@@ -21,6 +22,7 @@ __all__ = [
     "Picture",
     "Tiling",
     "apply_lora",
+    "caller_of",
     "check_model",
     "chunks",
     "decode",
@@ -34,6 +36,7 @@ __all__ = [
     "load_demo",
     "load_model",
     "make_film",
+    "native_size",
     "output_path",
     "prompts_are_kept",
     "recipe_of",

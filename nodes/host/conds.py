@@ -1,45 +1,63 @@
 """CONDITIONING of a film: checked, named by content, mixed where prompts blend."""
 
 import uuid
+from collections.abc import Iterable
 
 import comfy.conds
 
+from ...helios_core import HistoryMemory, PromptSchedule
 from ...helios_core.film.prompts import blend_embeddings
+from ...helios_core.film.record import Mix
 from .identity import Unrecognisable, name_of
 
+PROMPT = "helios_prompt"  # our key in conds: the name of the prompt that they are of
+UNUSABLE = {"area", "mask", "control", "concat_latent_image"}
 
-def check(film) -> None:
-    for before, segment in zip(film.schedule.segments, film.schedule.segments[1:]):
+
+def check_conditioning(schedule: PromptSchedule, negative, memory: HistoryMemory, channels: int) -> None:
+    """Raise ValueError for what cannot be sampled: blends of unlike prompts, parts of a picture, other latents."""
+    for before, segment in zip(schedule.segments, schedule.segments[1:]):
         if segment.blend and len(before.prompt) != len(segment.prompt):
             raise ValueError(
                 f"schedule: the blend at chunk {segment.start} is between conditionings of {len(before.prompt)} and "
                 f"{len(segment.prompt)} parts; both need the same number of parts, or use a cut there"
             )
-    for tensor_and_values in [e for s in film.schedule.segments for e in s.prompt] + list(film.negative or ()):
-        unusable = {"area", "mask", "control", "concat_latent_image"} & tensor_and_values[1].keys()
-        if unusable:
+    for _, values in [entry for s in schedule.segments for entry in s.prompt] + list(negative or ()):
+        if unusable := UNUSABLE & values.keys():
             raise ValueError(
                 f"The conditioning has {' and '.join(sorted(unusable))}, which cannot work here: a chunk is made at "
                 "several sizes. Connect it without; a picture to begin with goes into Helios History Memory."
             )
-    channels = film.model.model.diffusion_model.config.in_channels
-    if film.memory.frames.shape[1] != channels:
-        raise ValueError(f"memory: it has {film.memory.frames.shape[1]} latent channels, this model {channels}.")
+    if memory.frames.shape[1] != channels:
+        raise ValueError(f"memory: it has {memory.frames.shape[1]} latent channels, this model {channels}.")
 
 
-def keep_prompt(prompt, prompts: dict) -> str:
-    """A prompt's fingerprint, under which it is put into `prompts`."""
-    try:
-        name = name_of(prompt)
-    except Unrecognisable:  # it has a name for this run
-        name = next((n for n, p in prompts.items() if p is prompt), uuid.uuid4().hex)
-    prompts[name] = prompt
-    return name
+class Prompts:
+    """The prompts of a film by names of their content: so are the chunks on disk filed."""
+
+    def __init__(self):
+        self._by_name = {}
+
+    def name(self, conditioning) -> str:
+        """The fingerprint of a CONDITIONING, or a name for this run where it cannot be recognised again."""
+        try:
+            name = name_of(conditioning)
+        except Unrecognisable:
+            known = (n for n, c in self._by_name.items() if c is conditioning)
+            name = next(known, uuid.uuid4().hex)
+        self._by_name[name] = conditioning
+        return name
+
+    def conditioning(self) -> list:
+        """All of them in one CONDITIONING, each part with its prompt's name."""
+        return [[tensor, {**values, PROMPT: n}] for n, c in self._by_name.items() for tensor, values in c]
 
 
-def mix_conds(conds: list[dict], mix) -> list[dict]:
+def mix_conds(conds: Iterable[dict], mix: Mix) -> list[dict]:
     """The conds of a chunk: those of its prompt, or in a blend the last prompt's with their embeddings mixed."""
-    chosen = [(weight, [c for c in conds if c["helios_prompt"] == name]) for weight, name in mix]
+    chosen = [(weight, [c for c in conds if c[PROMPT] == name]) for weight, name in mix]
+    if not chosen or not all(entries for _, entries in chosen):  # the host would take no conds for a flow of zero
+        raise ValueError(f"a prompt is none of the film's: {[name for _, name in mix]}")
     if len(chosen) == 1:
         return chosen[0][1]
     mixed = []

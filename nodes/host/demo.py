@@ -32,6 +32,7 @@ def load_demo_model(variant: str, tokens: int, disable_dynamic: bool = False):
     model = load_model(str(demo_folder()), variant, disable_dynamic=disable_dynamic)
     inner = model.model
     inner.text_tokens, inner.text_encoder, inner.recipes = tokens, "the CLIP of Helios Demo Loader", DEMO_RECIPES
+    inner.native_size = 192, 128
     model.cached_patcher_init = (load_demo_model, (variant, tokens))  # ComfyUI loads it again for other GPUs
     return model
 

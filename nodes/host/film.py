@@ -1,23 +1,37 @@
-"""A film as one run of the host's sampler, its chunks kept on disk as they are done."""
+"""A film as the sampler nodes make it: from disk as far as it is there, the rest by the host's sampler."""
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management as mm
 import torch
 
-from ...helios_core import Chunk, HistoryMemory, PromptSchedule, Recipe
+from ...helios_core import (
+    Chunk,
+    ChunkStore,
+    HistoryMemory,
+    PromptSchedule,
+    Recipe,
+    ScheduleDirector,
+    Start,
+    Step,
+    film_records,
+)
 from ...helios_core.film.fingerprint import fingerprint
-from ...helios_core.film.store import ChunkStore
-from .conds import check, keep_prompt
-from .guider import sample, stored
+from ...helios_core.film.index import FilmIndex, Run
+from ...helios_core.film.store import RemovedFilm
+from .conds import Prompts, check_conditioning
+from .guider import GuidedDenoiser, sample
 from .identity import Unrecognisable, name_of, name_of_model
 from .keyframes import encode_keyframes
-from .server import autosave_folder
+from .server import Caller, autosave_folder
 
 log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -34,80 +48,131 @@ class Film:
     noise_device: str  # "cpu" or "reference", the device of the model
 
     @property
-    def stream(self) -> dict:
-        """Where random numbers come from, as the core's loops take it."""
-        device = "cpu" if self.noise_device == "cpu" else self.model.load_device.type
-        return {"seed": self.seed, "noise_device": device}
+    def end(self) -> int:
+        """The chunk that the film ends before."""
+        return self.memory.chunk + self.chunks
 
 
 @dataclass(frozen=True)
 class Autosave:
-    """How much the folder of finished chunks may hold, besides the film that is being made."""
+    """How much the folder of finished chunks may hold, besides films in use."""
 
     films: int
     gigabytes: float
 
 
 def make_film(
-    film: Film, take: Callable[[torch.Tensor], None], autosave: Autosave | None, say: Callable[[str], None]
+    film: Film, write: Callable[[torch.Tensor], None], autosave: Autosave | None, caller: Caller, say: Say
 ) -> HistoryMemory:
-    """Make a film, or what is missing of it on disk, and hand each chunk to `take` as it is done.
+    """Make a film, or what is missing of it on disk, and hand each chunk to `write` as it is done.
 
-    `take` gets raw latents (B, 16, 9, H/8, W/8), where the host keeps what nodes hand on. Returns the memory to
-    go on from.
+    `write` gets raw latents (B, 16, 9, H/8, W/8), where the host keeps what nodes hand on. Returns the memory to
+    continue with.
     """
-    check(film)
-    film = replace(film, schedule=encode_keyframes(film.schedule, film.memory.width, film.memory.height))
-    # Prompts go by what they contain: so do the chunks on disk.
-    prompts = {}
-    names = film.schedule.map(lambda prompt: keep_prompt(prompt, prompts))
-    texts = {a.prompt: b.text for a, b in zip(names.segments, film.schedule.segments)}
-    store = open_store(film, autosave, say)
-    memory, records = replace(film.memory, variant=film.model.model.variant), list(film.memory.log)
+    model = film.model.model
+    check_conditioning(film.schedule, film.negative, film.memory, model.diffusion_model.config.in_channels)
+    schedule = encode_keyframes(film.schedule, film.memory.width, film.memory.height)
+    prompts = Prompts()
+    named = schedule.map(prompts.name)
+    store = None if autosave is None else open_store(film, autosave, caller, say)
+    progress = Progress(film, store, caller, say)
+    memory = replace(film.memory, variant=model.variant)
+    denoiser = GuidedDenoiser(film.recipe)
+    records = film_records(
+        denoiser,
+        memory,
+        ScheduleDirector(named, film.seed, film.end),
+        film.recipe,
+        store=store,
+        device=film.model.load_device,
+        noise_device="cpu" if film.noise_device == "cpu" else film.model.load_device.type,
+    )
 
-    def finish(chunk: Chunk, notes: dict, reused: bool) -> None:
-        if store is not None and not reused:
-            try:
-                store.save(chunk, notes)
-            except OSError as error:  # a full disk must not end the film
-                say(f"chunk {chunk.index} could not be kept on disk: {error}")
-        text = texts.get(chunk.start.prompt[-1][1]) or ""
-        changed = text != next((r["prompt"] for r in reversed(records) if "prompt" in r), "")
-        records.append({**notes, **({"prompt": text} if changed else {}), **({"reused": True} if reused else {})})
-        take(latent_format.process_out(chunk.latents).to(mm.intermediate_device()))
+    def finished() -> Iterator[Start | Step | Chunk]:
+        nonlocal memory
+        for record in records:
+            progress.note(record)
+            if isinstance(record, Chunk):
+                memory = record.memory
+                write(model.latent_format.process_out(record.latents).to(mm.intermediate_device()))
+            mm.throw_exception_if_processing_interrupted()  # last, so that a chunk that is done is kept
+            yield record
 
-    latent_format, done = film.model.model.latent_format, 0
-    film = replace(film, schedule=names)
-    for chunk, notes in stored(film, store, memory, film.chunks):
-        mm.throw_exception_if_processing_interrupted()
-        finish(chunk, notes, reused=True)
-        memory, done = chunk.memory, done + 1
-    if done:
-        first, last = film.memory.chunk, film.memory.chunk + done - 1
-        found = f"chunk {first} was" if done == 1 else f"chunks {first} to {last} were"
-        say(f"{found} on disk; " + (f"goes on at chunk {last + 1}" if done < film.chunks else "nothing to make"))
-    if done < film.chunks:
-        memory = sample(replace(film, memory=memory, chunks=film.chunks - done), store, prompts, finish)
-    return replace(memory.to("cpu"), log=tuple(records))
+    for record in (pulled := finished()):
+        if isinstance(record, Start) and not record.stored:
+            sample(film.model, prompts, film.negative, denoiser, record, pulled, film.end - record.chunk)
+    return memory.to("cpu")
 
 
-def open_store(film: Film, autosave: Autosave | None, say) -> ChunkStore | None:
-    """The folder for this film's chunks; None if they are not to be kept, or could not be told from others."""
-    if autosave is None:
-        return None
+def open_store(film: Film, autosave: Autosave, caller: Caller, say: Say) -> ChunkStore | None:
+    """The folder for this film's chunks; None if they could not be told from others."""
     # The host evaluates no negative prompt where guidance is off.
-    heard = film.recipe.cfg != 1 or film.model.model_options.get("disable_cfg1_optimization")
+    negative_counts = film.recipe.guided or film.model.model_options.get("disable_cfg1_optimization")
     try:
         for segment in film.schedule.segments:
             name_of(segment.prompt)
-        what = name_of_model(film.model), film.recipe, name_of(film.negative if heard else None), film.stream
+        what = name_of_model(film.model), film.recipe, name_of(film.negative if negative_counts else None)
     except Unrecognisable as error:
-        say(f"autosave is off: {error} cannot be recognised again")
+        say(f"Autosave is off: {error} cannot be recognised again.")
         return None
-    state = film.memory.frames, film.memory.anchor, film.memory.chunk, film.memory.rng_state
+    # Not the seed: it is in the random state of each chunk, and films of all seeds lie together.
+    state = film.memory.frames, film.memory.anchor, film.memory.chunk
     store = ChunkStore(autosave_folder(), fingerprint(what, state))
+
+    def in_this_graph(folder) -> bool:
+        return bool(caller.graph) and any(run.graph == caller.graph for run in FilmIndex(folder).runs())
+
     try:
-        store.tidy(autosave.films, int(autosave.gigabytes * 1e9))
+        if removed := store.tidy(autosave.films, int(autosave.gigabytes * 1e9), keep=in_this_graph):
+            say(removed_text(removed))
     except OSError as error:
         log.warning("The folder of finished chunks could not be tidied up: %s", error)
     return store
+
+
+def removed_text(removed: list[RemovedFilm]) -> str:
+    size, chunks = sum(film.size for film in removed), sum(film.chunks for film in removed)
+    day = time.strftime("%Y-%m-%d", time.localtime(max(film.used for film in removed)))
+    films = "1 older film" if len(removed) == 1 else f"{len(removed)} older films"
+    return f"Autosave made room: {films} removed ({chunks} chunks, {size / 1e6:,.0f} MB, last used {day} or before)."
+
+
+class Progress:
+    """Says what was found on disk, and notes there how far the run has come."""
+
+    def __init__(self, film: Film, store: ChunkStore | None, caller: Caller, say: Say):
+        self.film, self.say = film, say
+        self.index = None if store is None else FilmIndex(store.folder)
+        self.run = Run(film.seed, film.end - film.memory.chunk, 0, caller.graph, caller.node)
+        self.reused = 0
+        self.told = False
+
+    def note(self, record: Start | Step | Chunk) -> None:
+        if isinstance(record, Start) and not record.stored and not self.told:
+            self.told = True
+            self._tell(record.chunk)
+        if isinstance(record, Chunk):
+            done = record.index + 1 - self.film.memory.chunk
+            self.run = replace(self.run, done=done)
+            self.reused += record.reused and not self.told
+            if record.reused and done == self.film.chunks and not self.told:
+                self._tell(self.film.end)
+            if record.not_saved:
+                self.say(f"Chunk {record.index} could not be kept on disk: {record.not_saved}")
+            if self.index is not None and (not record.reused or done == self.film.chunks):
+                try:
+                    self.index.note(self.run)
+                except OSError as error:
+                    log.warning("%s could not be written: %s", self.index.path, error)
+
+    def _tell(self, next_chunk: int) -> None:
+        first = self.film.memory.chunk
+        if self.reused:
+            found = f"Chunk {first} was" if self.reused == 1 else f"Chunks {first} to {first + self.reused - 1} were"
+            rest = f"Continuing at chunk {next_chunk}." if next_chunk < self.film.end else "Nothing was left to make."
+            self.say(f"{found} on disk. {rest}")
+        elif self.index is not None and (other := self.index.unfinished(self.run.graph, self.run.node, self.run.seed)):
+            self.say(
+                f"This is a new film. An unfinished one with seed {other.seed} has {other.done} of {other.end} chunks "
+                f"on disk: set the seed to {other.seed} to continue that one."
+            )

@@ -72,6 +72,7 @@ class HostTransformer(HeliosTransformer):
 
 
 class HeliosModel(comfy.model_base.BaseModel):
+    native_size = 640, 384  # width and height that it was trained at
     # The demo's are others.
     text_tokens, text_encoder, recipes = TEXT_TOKENS, "UMT5-XXL (CLIPLoader, type 'wan')", RECIPES
 
@@ -123,3 +124,8 @@ class HeliosModelConfig(comfy.supported_models_base.BASE):
     latent_format = comfy.latent_formats.Wan21
     supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]
     memory_usage_factor = 1.0  # memory_required above does not use it
+
+
+def native_size(patcher) -> tuple[int, int]:
+    """Width and height that a model makes best."""
+    return patcher.model.native_size

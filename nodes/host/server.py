@@ -3,6 +3,7 @@
 import html
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import folder_paths
@@ -10,6 +11,19 @@ from comfy.cli_args import args
 from server import PromptServer
 
 log = logging.getLogger("helios")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Which node of which workflow asks, "" where nobody says: films on disk are told apart by it."""
+
+    node: str = ""
+    graph: str = ""
+
+
+def caller_of(hidden) -> Caller:
+    workflow = (hidden.extra_pnginfo or {}).get("workflow") or {}
+    return Caller(str(hidden.unique_id or ""), str(workflow.get("id") or ""))
 
 
 def autosave_folder() -> Path:
