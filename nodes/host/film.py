@@ -131,10 +131,14 @@ def open_store(film: Film, autosave: Autosave, caller: Caller, say: Say) -> Chun
 
 
 def removed_text(removed: list[RemovedFilm]) -> str:
-    size, chunks = sum(film.size for film in removed), sum(film.chunks for film in removed)
+    megabytes = sum(film.size for film in removed) / 1e6
+    chunks = count_of(sum(film.chunks for film in removed), "chunk")
     day = time.strftime("%Y-%m-%d", time.localtime(max(film.used for film in removed)))
-    films = "1 older film" if len(removed) == 1 else f"{len(removed)} older films"
-    return f"Autosave made room: {films} removed ({chunks} chunks, {size / 1e6:,.0f} MB, last used {day} or before)."
+    return f"Autosave removed {count_of(len(removed), 'old film')} ({chunks}, {megabytes:,.0f} MB, last used {day})."
+
+
+def count_of(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 class Progress:

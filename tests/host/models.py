@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from comfy_server import ComfyServer
-from helios_core import Chunk, HeliosTransformer, HistoryMemory, PromptSchedule, Segment, sample_chunks
+from helios_core import Chunk, HeliosTransformer, HistoryMemory, PromptSchedule, ScheduleDirector, Segment, film_records
 from helios_core.film.denoise import ModelDenoiser
 from oracle import embeddings, models, relative_error
 
@@ -195,14 +195,10 @@ def core_film(
 ):
     """The same film made by the core alone."""
     model: HeliosTransformer = model or small()[1]
-    records = sample_chunks(
-        ModelDenoiser(model, recipe, negative),
-        memory or HistoryMemory.empty(*size),
-        schedule or PromptSchedule((Segment(0, positive),)),
-        recipe,
-        chunks=chunks,
-        seed=seed,
-    )
+    memory = memory or HistoryMemory.empty(*size)
+    schedule = schedule or PromptSchedule((Segment(0, positive),))
+    director = ScheduleDirector(schedule, seed, memory.chunk + chunks)
+    records = film_records(ModelDenoiser(model, recipe, negative), memory, director, recipe)
     return torch.cat([record.latents for record in records if isinstance(record, Chunk)], dim=2)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import time
 
 import pytest
@@ -25,8 +26,7 @@ def server(comfy_path, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _no_chunks(server):
     """Each test begins without any."""
-    for file in folder(server).rglob("*.safetensors"):
-        file.unlink()
+    shutil.rmtree(folder(server), ignore_errors=True)
 
 
 def folder(server):
@@ -49,7 +49,8 @@ def run(server, build=None, **inputs):
     graph.run()
     said = server.log()[before:]
     found = re.search(
-        r"chunks? (\d+)(?: to (\d+))? (?:was|were) on disk; (goes on at chunk (\d+)|nothing to make)", said
+        r"Chunks? (\d+)(?: to (\d+))? (?:was|were) on disk\. (Continuing at chunk (\d+)|Nothing was left to make)\.",
+        said,
     )
     count = 0 if found is None else int(found[2] or found[1]) + 1
     if found and found[4]:
@@ -66,7 +67,7 @@ def test_found_again(server):
     server.restart()
     again, found, said = run(server)
     assert found == CHUNKS and torch.equal(again, first)
-    assert "nothing to make" in said and "Requested to load HeliosModel" not in said
+    assert "Nothing was left to make." in said and "Requested to load HeliosModel" not in said
 
 
 def test_off(server):
@@ -153,7 +154,7 @@ def test_what_decides_a_film(server):
     server.restart()
     for name, (build, inputs) in films.items():
         again, found, said = run(server, build, **inputs)
-        assert "autosave is off" not in said, said
+        assert "Autosave is off" not in said, said
         assert found == CHUNKS and torch.equal(again, made[name]), name
     assert run(server, negative=OTHER)[1] == CHUNKS  # Distilled has no guidance, and does not hear it
     for name in ("seed", "steps", "lora", "lora's strength", "file", "block patch"):
@@ -181,7 +182,7 @@ def test_patches_without_identity_turn_it_off(server):
     """A patch that holds what cannot be told apart: nothing is found, rather than the wrong thing."""
     for _ in range(2):
         _, found, said = run(server, patched("opaque"))
-        assert found == 0 and re.search(r"autosave is off: _thread\.\w*lock cannot be recognised again", said)
+        assert found == 0 and re.search(r"Autosave is off: _thread\.\w*lock cannot be recognised again", said)
     assert on_disk(server) == []
 
 
@@ -234,24 +235,69 @@ def test_a_gap_is_filled(server):
     assert [path for path in on_disk(server) if written.get(path) != path.stat().st_mtime_ns] == [second]
 
 
+def age(server, days):
+    """Films look as if they had last been used so long ago, the first one longest."""
+    for i, film in enumerate(sorted(folder(server).iterdir(), key=lambda p: p.stat().st_mtime_ns)):
+        then = time.time() - days * 86400 + i
+        os.utime(film, (then, then))
+
+
 def test_limits(server):
-    for seed in range(4):
-        run(server, seed=seed, length=33, autosave_films=3)
+    """Of films of before, the last one stays and those used within a day; what goes is said."""
+    for steps in ("1", "1,1,2", "1,2,1"):
+        run(server, steps=steps, length=33)
+    assert "Autosave removed" not in run(server, steps="1", length=33, autosave_films=1, autosave_gb=0.0)[2]
+    age(server, 2)
+    _, _, said = run(server, steps="2", length=33, autosave_films=2)
+    assert re.search(r"Autosave removed 1 old film \(1 chunk, \d+ MB, last used \d{4}-\d\d-\d\d", said)
     assert len(list(folder(server).iterdir())) == 3
-    run(server, seed=9, length=33, autosave_gb=0.0)
-    assert len(list(folder(server).iterdir())) == 1
-    assert run(server, seed=9, length=33)[1] == 1
+    age(server, 2)
+    _, _, said = run(server, steps="1,1,1", length=33, autosave_gb=0.0)
+    assert "Autosave removed 2 old films" in said and len(list(folder(server).iterdir())) == 2
+    assert run(server, steps="2", length=33)[1] == 1 and run(server, steps="1,1,1", length=33)[1] == 1
+
+
+def test_two_samplers_of_a_graph_keep_each_others_chunks(server):
+    """Under a limit below the size of one film, and however long ago they were made."""
+
+    def both(graph):
+        model = graph.load()
+        made = [graph.sample(model, positive=POSITIVE, autosave=True, autosave_gb=0.0, steps=s) for s in ("1", "2")]
+        return [graph.save(latents) for latents in made]
+
+    for found in (0, 2):
+        graph = Graph(server)
+        both(graph)
+        before = len(server.log())
+        graph.run()
+        assert server.log()[before:].count("Chunks 0 to 1 were on disk") == found
+        age(server, 2)
+
+
+def test_an_unfinished_film_of_another_seed_is_offered(server):
+    graph = Graph(server)
+    graph.save(graph.sample(graph.load(), positive=POSITIVE, autosave=True, length=33 * 6, steps="40", seed=11))
+    prompt_id = server.queue(graph)
+    while not on_disk(server):
+        time.sleep(0.02)
+    server.interrupt(prompt_id)
+    with pytest.raises(Interrupted):
+        server.wait(prompt_id)
+    kept = len(on_disk(server))
+    _, found, said = run(server, length=33 * 6, steps="40", seed=12)
+    assert found == 0 and f"An unfinished one with seed 11 has {kept} of 6 chunks on disk: set the seed to 11" in said
+    assert "set the seed" not in run(server, length=33 * 6, steps="40", seed=12)[2]
+    assert run(server, length=33 * 6, steps="40", seed=11)[1] == kept
+    assert "set the seed" not in run(server, length=33, steps="40", seed=13)[2]  # it is finished now
 
 
 def test_a_full_disk_does_not_end_the_film(server):
     """A file where the folder should be stands for it."""
-    for path in sorted(folder(server).rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    folder(server).rmdir()
+    folder(server).parent.mkdir(exist_ok=True)
     folder(server).touch()
     try:
         film, found, said = run(server)
-        assert found == 0 and said.count("could not be kept on disk") == CHUNKS
+        assert found == 0 and all(f"Chunk {k} could not be kept on disk" in said for k in range(CHUNKS))
     finally:
         folder(server).unlink()
     assert torch.equal(film, run(server)[0])
@@ -275,7 +321,7 @@ def test_films_in_a_chain(server):
         made.append((saved.raw, server.log()[before:]))
         server.restart()
     assert torch.equal(made[0][0], made[1][0])
-    assert "chunks 0 to 1 were on disk" in made[1][1] and "chunks 2 to 3 were on disk" in made[1][1]
+    assert "Chunks 0 to 1 were on disk" in made[1][1] and "Chunks 2 to 3 were on disk" in made[1][1]
 
 
 def hooked(graph, name, strength, keyframes=()):

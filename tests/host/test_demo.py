@@ -163,7 +163,7 @@ def test_a_longer_film_begins_with_the_shorter_one(server):
             graph.film(STAR.replace("moves right", "bounces left and right"), length=length, autosave=True)
         )
     short, long = films
-    assert "chunk 0 was on disk; goes on at chunk 1" in server.log()[before:]
+    assert "Chunk 0 was on disk. Continuing at chunk 1." in server.log()[before:]
     assert np.array_equal(short, long[:33])
     assert max(distance(long[k - 1], long[k], "red") for k in (33, 66)) < 8
     assert seen(long[66:]).still == ("navy", "red", "star")

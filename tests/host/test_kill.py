@@ -46,7 +46,7 @@ def found(server, seen, some):
     """How many chunks the run says it found, where there were some to find; waits until it does."""
     end = time.monotonic() + 60
     while some:
-        said = re.search(r"chunks? (\d+)(?: to (\d+))? (?:was|were) on disk", server.log()[seen:])
+        said = re.search(r"Chunks? (\d+)(?: to (\d+))? (?:was|were) on disk", server.log()[seen:])
         if said:
             return int(said[2] or said[1]) + 1
         assert time.monotonic() < end, "the run says nothing of the chunks on disk"
