@@ -18,7 +18,15 @@ from pathlib import Path
 import torch
 from diffusers import HeliosTransformer3DModel
 
-from helios_core import RECIPES, Chunk, HeliosConfig, HeliosTransformer, HistoryMemory, sample_chunks
+from helios_core import (
+    RECIPES,
+    Chunk,
+    HeliosConfig,
+    HeliosTransformer,
+    HistoryMemory,
+    ScheduleDirector,
+    film_records,
+)
 from helios_core.film.denoise import ModelDenoiser
 from helios_core.film.prompts import PromptSchedule, Segment
 from helios_core.network.checkpoint import rename_keys
@@ -113,7 +121,8 @@ def film(model, device, chunks=5):
         torch.cuda.reset_peak_memory_stats()
         times = []
         denoise = ModelDenoiser(model, recipe, dtype=dtype)
-        for record in sample_chunks(denoise, memory, schedule, recipe, chunks=chunks, seed=0):
+        director = ScheduleDirector(schedule, 0, chunks)
+        for record in film_records(denoise, memory, director, recipe):
             if isinstance(record, Chunk):
                 torch.cuda.synchronize()
                 times.append(time.perf_counter())

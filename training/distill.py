@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helios_core import RECIPES, HistoryMemory, PromptSchedule, Recipe, Segment, sample_chunks
+from helios_core import RECIPES, HistoryMemory, PromptSchedule, Recipe, ScheduleDirector, Segment, Step, film_records
 from helios_core.diffusion.guidance import cfg
 from helios_core.diffusion.sigmas import STAGES
 
@@ -49,7 +49,7 @@ GUIDED_RATE = 0.1  # of the highest rates, too
 def sample(student: Student, batch: Batch, recipe: Recipe, seed: int, last=STAGES - 1) -> tuple[dict, torch.Tensor]:
     """Sample a batch up to a stage: {stage: (beginning, end)}, and the latents it ends with (B, 16, 9, h, w)."""
     flow = student.predictor(batch)
-    guided = guided_by(student, flow, batch, guidance(batch, recipe.cfg)) if recipe.cfg > 1 else flow
+    guided = guided_by(student, flow, batch, guidance(batch, recipe.cfg)) if recipe.guided else flow
     starts, ends = {}, {}
 
     def denoise(x, step):
@@ -61,10 +61,12 @@ def sample(student: Student, batch: Batch, recipe: Recipe, seed: int, last=STAGE
 
     # Chunk 1: only a film's first one has more steps, and what does with fewer does with more.
     memory = HistoryMemory(batch.frames, batch.anchor, chunk=1)
-    for record in sample_chunks(denoise, memory, PromptSchedule((Segment(0, ""),)), recipe, chunks=1, seed=seed):
-        ends[record.stage] = record.x0
-        if (record.stage, record.index + 1) == (last, recipe.steps[last]):
-            return {stage: (starts[stage], ends[stage]) for stage in starts}, record.x0
+    director = ScheduleDirector(PromptSchedule((Segment(0, ""),)), seed, end=2)
+    for record in film_records(lambda start: denoise, memory, director, recipe):
+        if isinstance(record, Step):
+            ends[record.stage] = record.x0
+            if (record.stage, record.index + 1) == (last, recipe.steps[last]):
+                return {stage: (starts[stage], ends[stage]) for stage in starts}, record.x0
 
 
 def guided_by(student: Student, said, batch: Batch, scale: torch.Tensor | float):

@@ -20,9 +20,10 @@ from helios_core import (
     HistoryMemory,
     PromptSchedule,
     Recipe,
+    ScheduleDirector,
     Segment,
+    film_records,
     load_checkpoint,
-    sample_chunks,
 )
 from helios_core.diffusion.recipe import DEMO_RECIPES
 from helios_core.film.denoise import ModelDenoiser
@@ -77,13 +78,14 @@ class Demo:
     def sample(self, prompts: list[tuple[int, int, str]], chunks: int, seed: int, memory=None) -> Iterator[np.ndarray]:
         """As `chunks`, with prompts (start, blend, text)."""
         segments = tuple(Segment(start, self.encode_text(self.heard(text)), blend) for start, blend, text in prompts)
-        negative = self.encode_text("") if self.recipe.cfg > 1 else None
+        negative = self.encode_text("") if self.recipe.guided else None
         denoise, schedule = ModelDenoiser(self.model, self.recipe, negative), PromptSchedule(segments)
         memory = memory or HistoryMemory.empty(WIDTH, HEIGHT)
         for _ in range(chunks):
             if self.forgets:
                 memory = replace(memory, frames=torch.zeros_like(memory.frames), anchor=None)
-            for record in sample_chunks(denoise, memory, schedule, self.recipe, chunks=1, seed=seed):
+            director = ScheduleDirector(schedule, seed, memory.chunk + 1)
+            for record in film_records(denoise, memory, director, self.recipe):
                 if isinstance(record, Chunk):
                     yield self.codec.decode(record.latents).numpy()
                     memory = record.memory

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from helios_core import RECIPES, Chunk, HistoryMemory, Keyframe, PromptSchedule, Segment, Step, sample_chunks
+from films import chunks_of, film_of, toy
+from helios_core import RECIPES, HistoryMemory, Keyframe, PromptSchedule, Segment, Start
 from helios_core.film.keyframes import steer
 
 RECIPE = RECIPES["distilled"]
@@ -12,24 +13,15 @@ IMAGE, LAST = torch.full(SHAPE, 2.0), torch.full(SHAPE, 3.0)
 QUIET = dict(anchor_noise=None, history_noise=None)
 
 
-def toy(x, step):
-    """Depends on all that a chunk is made from."""
-    return x + step.memory.frames.mean() + step.memory.anchor_or_zeros().mean()
-
-
 def film(*keyframes, chunks=6, memory=None, seed=3, noise_device="cpu"):
     schedule = PromptSchedule((Segment(0, "sea"),), keyframes)
     memory = memory or HistoryMemory.empty(64, 64)
-    return list(sample_chunks(toy, memory, schedule, RECIPE, chunks=chunks, seed=seed, noise_device=noise_device))
-
-
-def chunks_of(records):
-    return [r for r in records if isinstance(r, Chunk)]
+    return list(film_of(toy, memory, schedule, RECIPE, chunks, seed, noise_device=noise_device))
 
 
 def remembered(records, chunk):
-    """The memory that a chunk's steps got."""
-    (memory,) = {id(r.memory): r.memory for r in records if isinstance(r, Step) and r.chunk == chunk}.values()
+    """The memory that a chunk was made from."""
+    (memory,) = [r.memory for r in records if isinstance(r, Start) and r.chunk == chunk]
     return memory
 
 
@@ -99,8 +91,8 @@ def test_one_picture_for_a_batch():
 
 def test_it_changes_with_the_prompt_at_one_chunk():
     schedule = PromptSchedule((Segment(0, "sea"), Segment(2, "sky")), (Keyframe(2, IMAGE, LAST, **QUIET),))
-    records = list(sample_chunks(toy, HistoryMemory.empty(64, 64), schedule, RECIPE, chunks=3, seed=3))
-    said = {r.chunk: (r.prompt, r.memory.anchor) for r in records if isinstance(r, Step)}
+    records = film_of(toy, HistoryMemory.empty(64, 64), schedule, RECIPE, chunks=3)
+    said = {r.chunk: (r.prompt, r.memory.anchor) for r in records if isinstance(r, Start)}
     assert said[1][0] == ((1.0, "sea"),) and not torch.equal(said[1][1], IMAGE)
     assert said[2][0] == ((1.0, "sky"),) and torch.equal(said[2][1], IMAGE)
 

@@ -6,15 +6,19 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 import torch
 
+from films import SEA, chunks_of, film_of, steps_of, toy
 from helios_core import (
     RECIPES,
     Chunk,
+    Go,
     HeliosTransformer,
     HistoryMemory,
     PromptSchedule,
     Segment,
+    Start,
     Step,
-    sample_chunks,
+    Stop,
+    film_records,
     step_count,
 )
 from helios_core.diffusion.noise import coarsest
@@ -28,7 +32,6 @@ FILMS = {
     "distilled": DISTILLED,
     "distilled_skip": replace(DISTILLED, steps=(1, 1, 1), skip_first_chunk=True),
 }
-SEA = PromptSchedule((Segment(0, "sea"),))
 
 
 def text(seed):
@@ -40,18 +43,8 @@ def network(recipe):
     return ModelDenoiser(ours, recipe, text(2))
 
 
-def toy(x, step):
-    """A flow that depends on everything the network sees."""
-    past = step.memory.frames.mean() + 2 * step.memory.anchor_or_zeros().mean()
-    return torch.tanh(x + past) * (1 + step.timestep / 1000)
-
-
 def film(memory, chunks, recipe=DISTILLED, seed=3, denoise=None, schedule=SEA):
-    return list(sample_chunks(denoise or toy, memory, schedule, recipe, chunks=chunks, seed=seed))
-
-
-def chunks_of(records):
-    return [r for r in records if isinstance(r, Chunk)]
+    return list(film_of(denoise or toy, memory, schedule, recipe, chunks, seed))
 
 
 def assert_same_memory(a, b):
@@ -119,7 +112,8 @@ def test_going_on_from_any_chunk_twice():
 
 def first_noise(memory, seed, **options):
     seen = []
-    next(sample_chunks(lambda x, step: seen.append(x) or x, memory, SEA, DISTILLED, chunks=1, seed=seed, **options))
+    records = film_of(lambda start: lambda x, step: seen.append(x) or x, memory, SEA, DISTILLED, 1, seed, **options)
+    next(record for record in records if isinstance(record, Step))
     return seen[0]
 
 
@@ -166,7 +160,7 @@ def test_global_random_numbers_are_neither_used_nor_changed():
 def test_anchor_of_text_to_video(skip):
     """Zeros in chunk 0, then its first frame; taken anew from chunk 1 where that is asked for."""
     records = film(HistoryMemory.empty(64, 64), 4, replace(DISTILLED, skip_first_chunk=skip))
-    used = {r.chunk: r.memory.anchor_or_zeros() for r in records if isinstance(r, Step)}
+    used = {r.chunk: r.memory.anchor_or_zeros() for r in records if isinstance(r, Start)}
     first = [c.latents[:, :, :1] for c in chunks_of(records)]
     assert not used[0].any() and used[0].shape == (1, 16, 1, 8, 8)
     for chunk, source in {1: 0, 2: 1 if skip else 0, 3: 1 if skip else 0}.items():
@@ -197,14 +191,14 @@ def owned_bytes(tensor):
 def test_memory_does_not_grow():
     """Neither by what a memory holds nor by what the loop keeps of chunks already handed out."""
     alive = []
-    for record in sample_chunks(toy, HistoryMemory.empty(64, 64), SEA, DISTILLED, chunks=6, seed=3):
+    for record in film_of(toy, HistoryMemory.empty(64, 64), SEA, DISTILLED, chunks=6):
         if isinstance(record, Chunk):
             memory = record.memory
             assert memory.frames.shape == (1, 16, 19, 8, 8)
             assert owned_bytes(memory.frames) == 4 * 16 * 19 * 8 * 8
             assert owned_bytes(memory.anchor) == 4 * 16 * 8 * 8
             alive.append(weakref.ref(record.latents))
-        elif record.index == 0:
+        elif isinstance(record, Step) and record.index == 0:
             assert sum(ref() is not None for ref in alive) <= 1
     assert len(alive) == 6
 
@@ -216,6 +210,9 @@ def test_records_come_in_order(name, start):
     memory = replace(HistoryMemory.empty(128, 64, batch=2), chunk=start)
     records, at = film(memory, 2, recipe), iter(film(memory, 2, recipe))
     for chunk in (start, start + 1):
+        record = next(at)
+        assert isinstance(record, Start) and record.chunk == record.memory.chunk == chunk
+        assert record.prompt == ((1.0, "sea"),) and not record.stored
         for stage, steps in enumerate(recipe.steps_of(chunk)):
             shrink = 2 ** (recipe.stages - 1 - stage)
             for index in range(steps):
@@ -223,18 +220,16 @@ def test_records_come_in_order(name, start):
                 assert isinstance(record, Step)
                 assert (record.chunk, record.stage, record.index) == (chunk, stage, index)
                 assert record.x0.shape == (2, 16, 9, 8 // shrink, 16 // shrink) and record.x0.dtype == torch.float32
-                assert record.prompt == ((1.0, "sea"),)
-                assert record.memory.chunk == chunk
         last, record = record, next(at)
         assert isinstance(record, Chunk) and record.index == chunk and record.memory.chunk == chunk + 1
         assert record.latents.shape == (2, 16, 9, 8, 16)
         assert relative_error(last.x0, record.latents) < 1e-5
     assert next(at, None) is None
-    assert sum(isinstance(r, Step) for r in records) == step_count(recipe, start, 2)
+    assert len(steps_of(records)) == step_count(recipe, start, 2)
 
 
 def test_levels_fall_within_a_stage():
-    steps = [r for r in film(HistoryMemory.empty(64, 64), 1, FILMS["mid"]) if isinstance(r, Step)]
+    steps = steps_of(film(HistoryMemory.empty(64, 64), 1, FILMS["mid"]))
     for a, b in zip(steps, steps[1:]):
         if a.stage == b.stage:
             assert b.sigma < a.sigma and b.timestep < a.timestep
@@ -242,16 +237,22 @@ def test_levels_fall_within_a_stage():
             assert b.sigma > 0.99 and b.timestep <= a.timestep
 
 
-def test_denoise_is_called_once_a_step_with_the_record_to_come():
-    calls = []
+def test_denoise_is_called_once_a_chunk_and_its_flow_once_a_step_with_the_record_to_come():
+    begun, calls = [], []
 
-    def denoise(x, step):
-        calls.append((step, x.shape))
-        return toy(x, step)
+    def denoise(start):
+        begun.append(start)
+
+        def flow(x, step):
+            calls.append((step, x.shape))
+            return toy(start)(x, step)
+
+        return flow
 
     records = film(HistoryMemory.empty(64, 64), 2, denoise=denoise)
-    steps = [r for r in records if isinstance(r, Step)]
-    assert [replace(s, x0=None) for s in steps] == [s for s, _ in calls]
+    starts, steps = [r for r in records if isinstance(r, Start)], steps_of(records)
+    assert len(begun) == 2 and all(a is b for a, b in zip(begun, starts, strict=True))
+    assert [vars(replace(s, x0=None)) for s in steps] == [vars(s) for s, _ in calls]
     assert [s.x0.shape for s in steps] == [shape for _, shape in calls]
 
 
@@ -259,53 +260,52 @@ def test_denoise_is_called_once_a_step_with_the_record_to_come():
 @pytest.mark.parametrize("cfg_zero_star", [True, False])
 def test_zero_init_calls_no_network(zero_steps, cfg_zero_star):
     recipe = replace(FILMS["mid"], zero_steps=zero_steps, cfg_zero_star=cfg_zero_star)
-    called, seen = [], []
+    called = []
 
-    def denoise(x, step):
-        called.append((step.stage, step.index))
-        return toy(x, step)
+    def denoise(start):
+        return lambda x, step: called.append((step.stage, step.index)) or toy(start)(x, step)
 
-    for record in film(HistoryMemory.empty(64, 64), 1, recipe, denoise=denoise)[:-1]:
-        seen.append((record.stage, record.index))
+    seen = [(s.stage, s.index) for s in steps_of(film(HistoryMemory.empty(64, 64), 1, recipe, denoise=denoise))]
     zeroed = [(0, i) for i in range(zero_steps + 1)] if cfg_zero_star else []
     assert seen[: len(zeroed)] == zeroed and called == seen[len(zeroed) :]
 
 
 class Changing:
-    """A schedule that is edited while it runs."""
+    """A director who changes their mind while the film runs."""
 
     def __init__(self):
-        self.prompt, self.asked, self.keyframes = "calm", [], ()
+        self.prompt, self.asked = "calm", []
 
-    def at(self, chunk):
+    def direct(self, chunk):
         self.asked.append(chunk)
-        return ((1.0, self.prompt),)
+        return Go(((1.0, self.prompt),), seed=3) if chunk < 3 else Stop()
 
 
-def test_the_schedule_is_asked_when_a_chunk_begins():
-    schedule, heard = Changing(), []
-    for record in sample_chunks(toy, HistoryMemory.empty(64, 64), schedule, DISTILLED, chunks=3, seed=3):
-        if isinstance(record, Step):
-            assert schedule.asked == list(range(record.chunk + 1))
+def test_the_director_is_asked_when_a_chunk_begins():
+    director, heard = Changing(), []
+    for record in film_records(toy, HistoryMemory.empty(64, 64), director, DISTILLED):
+        if isinstance(record, Start):
             heard.append((record.chunk, record.prompt[0][1]))
-            schedule.prompt = f"changed in chunk {record.chunk}"
-    assert sorted(set(heard)) == [(0, "calm"), (1, "changed in chunk 0"), (2, "changed in chunk 1")]
+        if isinstance(record, Step):
+            assert director.asked == list(range(record.chunk + 1))
+            director.prompt = f"changed in chunk {record.chunk}"
+    assert heard == [(0, "calm"), (1, "changed in chunk 0"), (2, "changed in chunk 1")]
 
 
-@pytest.mark.parametrize("pulled", [0, 1, 5])
+@pytest.mark.parametrize("pulled", [0, 1, 2, 6])  # one more than the calls: the first is the Start
 def test_closing_stops(pulled):
-    calls, schedule = [], Changing()
+    calls, director = [], Changing()
 
-    def denoise(x, step):
-        calls.append(step)
-        return x
+    def denoise(start):
+        return lambda x, step: calls.append(step) or x
 
-    records = sample_chunks(denoise, HistoryMemory.empty(64, 64), schedule, DISTILLED, chunks=3, seed=3)
+    records = film_records(denoise, HistoryMemory.empty(64, 64), director, DISTILLED)
     for _ in range(pulled):
         next(records)
     records.close()
-    assert len(calls) == pulled and schedule.asked == ([0] if pulled else [])
-    assert next(records, None) is None and len(calls) == pulled
+    called = max(0, pulled - 1)
+    assert len(calls) == called and director.asked == ([0] if pulled else [])
+    assert next(records, None) is None and len(calls) == called
 
 
 @pytest.mark.parametrize("chunks", [0, 1])
@@ -316,18 +316,18 @@ def test_number_of_chunks(chunks):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("chunk,stage,index", [(0, 0, 0), (0, 2, 3), (1, 1, 1)])
 def test_not_a_number(value, chunk, stage, index):
-    def denoise(x, step):
-        flow = torch.zeros_like(x)
+    def flow(x, step):
+        v = torch.zeros_like(x)
         if (step.chunk, step.stage, step.index) == (chunk, stage, index):
-            flow[0, 3, 4, 0, 0] = value
-        return flow
+            v[0, 3, 4, 0, 0] = value
+        return v
 
     done = []
     with pytest.raises(FloatingPointError, match=rf"latents of chunk {chunk}, stage {stage}, step {index}: try "):
-        for record in sample_chunks(denoise, HistoryMemory.empty(64, 64), SEA, DISTILLED, chunks=3, seed=3):
+        for record in film_of(lambda start: flow, HistoryMemory.empty(64, 64), SEA, DISTILLED, chunks=3):
             done.append(record)
-    assert len(chunks_of(done)) == chunk
-    assert len(done) - chunk == step_count(DISTILLED, 0, chunk) + sum(DISTILLED.steps_of(chunk)[:stage]) + index
+    assert len(chunks_of(done)) == chunk and sum(isinstance(r, Start) for r in done) == chunk + 1
+    assert len(steps_of(done)) == step_count(DISTILLED, 0, chunk) + sum(DISTILLED.steps_of(chunk)[:stage]) + index
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_guidance_needs_a_negative_prompt(cfg, fails):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("cfg", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
 def test_negative_prompt_counts_with_guidance_alone(cfg):
     _, ours = models(num_layers=2)
     recipe, schedule = replace(FILMS["base"], cfg=cfg), PromptSchedule((Segment(0, text(1)),))

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Segment, sample_chunks
+from films import chunks_of, film_of
+from helios_core import RECIPES, HistoryMemory, PromptSchedule, Segment
 from helios_core.film.denoise import ModelDenoiser
 from oracle import embeddings, models
 
@@ -22,8 +23,7 @@ RECIPE = RECIPES["distilled"]
 def film(memory, chunks, seed=3):
     denoise = ModelDenoiser(models()[1], RECIPE)
     schedule = PromptSchedule((Segment(0, embeddings(1)),))
-    records = sample_chunks(denoise, memory, schedule, RECIPE, chunks=chunks, seed=seed)
-    return [r for r in records if isinstance(r, Chunk)]
+    return chunks_of(film_of(denoise, memory, schedule, RECIPE, chunks, seed))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helios_core import RECIPES, Chunk, HistoryMemory, PromptSchedule, Segment, sample_chunks
+from films import chunks_of, film_of
+from helios_core import RECIPES, HistoryMemory, PromptSchedule, Segment
 from helios_core.film.denoise import ModelDenoiser
 from oracle import embeddings, models, reference_film, relative_error
 
@@ -26,8 +27,8 @@ FILMS = {
 def our_film(model, recipe, *, width, height, chunks, seed, positive, negative=None, batch=1, memory=None):
     memory = memory or HistoryMemory.empty(width, height, batch=batch)
     schedule = PromptSchedule((Segment(0, positive),))
-    records = sample_chunks(ModelDenoiser(model, recipe, negative), memory, schedule, recipe, chunks=chunks, seed=seed)
-    return torch.cat([r.latents for r in records if isinstance(r, Chunk)], dim=2)
+    records = film_of(ModelDenoiser(model, recipe, negative), memory, schedule, recipe, chunks, seed)
+    return torch.cat([c.latents for c in chunks_of(records)], dim=2)
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from diffusers import HeliosDMDScheduler, HeliosScheduler
 from diffusers.pipelines.helios.pipeline_helios_pyramid import calculate_shift
 
-from helios_core import RECIPES, HistoryMemory, PromptSchedule, Segment, Step, sample_chunks
+from films import SEA, film_of, steps_of
+from helios_core import RECIPES, HistoryMemory
 from helios_core.diffusion.noise import block_noise, coarsest, draw
 from helios_core.diffusion.sigmas import GAMMA, renoise_weights, shift_of, stage_ranges, stage_schedule, time_shift
 
@@ -159,14 +160,11 @@ def run(recipe, width, height, chunks, seed=11):
     """The records of a film, and what the network was given, with a flow that is easy to follow."""
     given = []
 
-    def denoise(x, step):
+    def flow(x, step):
         given.append((step, x.clone()))
         return 0.1 * x
 
-    schedule = PromptSchedule((Segment(0, "sea"),))
-    records = list(
-        sample_chunks(denoise, HistoryMemory.empty(width, height), schedule, recipe, chunks=chunks, seed=seed)
-    )
+    records = list(film_of(lambda start: flow, HistoryMemory.empty(width, height), SEA, recipe, chunks, seed))
     return records, given
 
 
@@ -174,7 +172,7 @@ def test_order_of_random_numbers():
     """From one generator: a chunk's full-size noise, the blocks of stage 1, of stage 2, then the next chunk's."""
     recipe = replace(DISTILLED, steps=(1, 1, 1))
     records, given = run(recipe, 128, 64, chunks=2)
-    ends = {(r.chunk, r.stage): r.x0 for r in records if isinstance(r, Step)}
+    ends = {(r.chunk, r.stage): r.x0 for r in steps_of(records)}
     starts = {(step.chunk, step.stage): x for step, x in given if step.index == 0}
     generator = torch.Generator().manual_seed(11)
     for chunk in range(2):

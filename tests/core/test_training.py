@@ -16,14 +16,12 @@ from einops import rearrange
 from PIL import Image
 from safetensors.torch import save
 
+from films import SEA, film_of
 from helios_core import (
     RECIPES,
     Chunk,
     HistoryMemory,
-    PromptSchedule,
-    Segment,
     load_checkpoint,
-    sample_chunks,
 )
 from helios_core.diffusion.noise import block_noise
 from helios_core.diffusion.sigmas import renoise_weights, stage_ranges
@@ -296,8 +294,7 @@ def test_sampling_goes_the_trained_paths(name):
         assert abs(step.timestep - timesteps_of(torch.tensor(step.sigma), stage)) <= 1
         return ends[0] - ends[1]
 
-    schedule = PromptSchedule((Segment(0, "", text=""),))
-    *_, chunk = sample_chunks(flow, HistoryMemory.empty(192, 128), schedule, recipe, chunks=1, seed=0)
+    *_, chunk = film_of(lambda start: flow, HistoryMemory.empty(192, 128), SEA, recipe, chunks=1, seed=0)
     torch.testing.assert_close(chunk.latents, x0, atol=5e-3, rtol=0)
 
 
@@ -558,11 +555,11 @@ def test_the_baselines_are_without(monkeypatch):
     demo = Path(__file__).parents[2] / "demo"
     seen, ones = [], HistoryMemory(torch.ones(1, 16, 19, 16, 24), torch.ones(1, 16, 1, 16, 24))
 
-    def sample(denoise, memory, schedule, recipe, chunks, seed):
+    def sample(denoise, memory, director, recipe):
         seen.append((memory.frames.any().item(), memory.anchor is not None, recipe.steps_of(memory.chunk)))
-        yield Chunk(memory.chunk, ones.frames[:, :, :9], replace(ones, chunk=memory.chunk + 1), None)
+        yield Chunk(memory.chunk, ones.frames[:, :, :9], replace(ones, chunk=memory.chunk + 1), None, {})
 
-    monkeypatch.setattr(evaluate, "sample_chunks", sample)
+    monkeypatch.setattr(evaluate, "film_records", sample)
     for forgets, later in ((False, (True, True, (2, 2, 2))), (True, (False, False, (4, 4, 4)))):
         model = replace(evaluate.Demo.load(demo, "distilled", forgets=forgets), codec=Still())
         list(model.sample([(0, 0, "A red star.")], 3, seed=0))

@@ -1,0 +1,26 @@
+"""Films by the core's loop, as most tests want them: a schedule says what is seen, and a number of chunks how long."""
+
+from helios_core import Chunk, HistoryMemory, PromptSchedule, Recipe, ScheduleDirector, Segment, Step, film_records
+
+SEA = PromptSchedule((Segment(0, "sea"),))
+
+
+def film_of(denoise, memory: HistoryMemory, schedule: PromptSchedule, recipe: Recipe, chunks: int, seed=3, **options):
+    """The records of `chunks` more chunks, as they are pulled."""
+    director = ScheduleDirector(schedule, seed, memory.chunk + chunks)
+    return film_records(denoise, memory, director, recipe, **options)
+
+
+def steps_of(records) -> list[Step]:
+    return [r for r in records if isinstance(r, Step)]
+
+
+def chunks_of(records) -> list[Chunk]:
+    return [r for r in records if isinstance(r, Chunk)]
+
+
+def toy(start):
+    """A flow that depends on all that a chunk is made from."""
+    past = start.memory.frames.mean() + 2 * start.memory.anchor_or_zeros().mean()
+    words = sum(w * len(p) for w, p in start.prompt if isinstance(p, str))
+    return lambda x, step: (x + past + words / 10).tanh() * (1 + step.timestep / 1000)
