@@ -31,7 +31,10 @@ class Stop:
 
 @dataclass(frozen=True)
 class Back:
-    """Make the film again from `chunk` on. Chunks before it come from the store, where there is one."""
+    """Make the film again from `chunk` on. Chunks before it come from the store, where there is one.
+
+    They are asked for again, and are not yielded again; one that is not in the store is sampled and yielded.
+    """
 
     chunk: int
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..files import write_whole
-from .fingerprint import fingerprint
 
 INDEX = "film.json"
 FILE_FORMAT = "helios-film-1"
@@ -40,15 +39,13 @@ class FilmIndex:
         self.path = Path(folder) / INDEX
 
     def runs(self) -> list[Run]:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            content = json.loads(self.path.read_text("utf-8"))
-            if content["format"] == FILE_FORMAT:
-                return [_checked(entry) for entry in content["runs"]]
+        with contextlib.suppress(OSError):
+            return self._read()
         return []
 
     def note(self, run: Run) -> None:
         """Write a run down, in place of the one with the same seed. Raises OSError."""
-        others = [r for r in self.runs() if r.seed != run.seed]
+        others = [r for r in self._read() if r.seed != run.seed]
         runs = [asdict(r) for r in (Run(**{**asdict(run), "used": time.time()}), *others)][:MOST]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, json.dumps({"format": FILE_FORMAT, "runs": runs}, indent=1).encode())
@@ -58,9 +55,20 @@ class FilmIndex:
         found = (r for r in self.runs() if r.unfinished and r.seed != seed and (r.graph, r.node) == (graph, node))
         return next(found, None)
 
+    def _read(self) -> list[Run]:
+        """Raises OSError for a file that is there and cannot be opened: to write over it would lose its runs."""
+        try:
+            content = json.loads(self.path.read_bytes())
+            if content["format"] == FILE_FORMAT:
+                return [_checked(entry) for entry in content["runs"]]
+        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
+            pass
+        return []
+
 
 def _checked(entry: dict) -> Run:
-    run = Run(**{f.name: entry[f.name] for f in fields(Run)})
-    if any(type(value) is not f.type and f.type is not float for f, value in zip(fields(Run), asdict(run).values())):
-        raise TypeError(f"not a run: {fingerprint(str(entry))}")
-    return run
+    values = {f.name: entry[f.name] for f in fields(Run)}
+    for f in fields(Run):
+        if type(values[f.name]) not in ((int, float) if f.type is float else (f.type,)):
+            raise TypeError(f"not a run: {f.name}={values[f.name]!r}")
+    return Run(**values)

@@ -51,8 +51,9 @@ def film_records(
             meter.restart()
             continue
         if isinstance(direction, Back):
-            if not begin.chunk <= direction.chunk <= memory.chunk:
-                raise ValueError(f"chunk {direction.chunk}: this film can go back to {begin.chunk} to {memory.chunk}")
+            last = max(memory.chunk, yielded)  # also while an earlier Back is on its way
+            if not begin.chunk <= direction.chunk <= last:
+                raise ValueError(f"chunk {direction.chunk}: this film can go back to {begin.chunk} to {last}")
             memory, yielded = begin, direction.chunk
             continue
         start = _start_chunk(memory, direction, noise_device)
@@ -65,6 +66,7 @@ def film_records(
         else:
             start = replace(start, stored=True)
             latents, rng_state, record = found
+            record.pop("change", None)  # what is told now counts, not what was told when it was made
             record = {**record, **start.record, "reused": True}
             chunk = _end_chunk(start, recipe, latents.to(memory.frames.device), rng_state, record)
             meter.restart()

@@ -67,6 +67,8 @@ class Meter:
 
     def __init__(self, device):
         self.device = torch.device(device)
+        if self.device.type == "cuda":
+            torch.cuda.init()  # there are no numbers to reset before
         self.restart()
 
     def restart(self) -> None:

@@ -14,18 +14,20 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from ..files import write_whole
+from ..network.config import CHUNK_LATENTS
 from .fingerprint import fingerprint
+from .index import INDEX
 from .record import Chunk, Start
 
 FILE_FORMAT = "helios-chunk-2"
 RESULTS = 1  # to be raised whenever this code makes other latents of the same: chunks of before are not mixed in
-NAME = re.compile(r"[0-9a-f]{32}(\.safetensors)?")
+FILM_NAME = re.compile(r"[0-9a-f]{32}")
+CHUNK_NAME = re.compile(r"[0-9a-f]{32}\.safetensors")
 RECENT = 24 * 3600  # seconds: a film used since then is never removed to make room
 HALF_WRITTEN = 3600  # seconds after which a half-written file is nobody's any more
 
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RemovedFilm:
-    """A film that `tidy` removed: the name of its folder, its chunks and bytes, and when it was last used."""
+    """A film that `tidy` removed: the name of its folder, its chunks and their bytes, and when it was last used."""
 
     name: str
     chunks: int
@@ -66,10 +68,12 @@ class ChunkStore:
             log.warning("%s cannot be read and is made anew (%s)", path, error)
             return None
         text = metadata.get("record")
-        whole = metadata.get("format") == FILE_FORMAT and metadata.get("digest") == _digest(
-            name, latents, rng_state, text
+        whole = (metadata.get("format"), metadata.get("digest")) == (
+            FILE_FORMAT,
+            _digest(name, latents, rng_state, text),
         )
-        if not whole or latents.shape[:2] + latents.shape[3:] != _frame_shape(start.memory.frames):
+        b, c, _, h, w = start.memory.frames.shape
+        if not whole or latents.shape != (b, c, CHUNK_LATENTS, h, w):
             log.warning("%s is damaged and is made anew", path)
             return None
         with contextlib.suppress(OSError):
@@ -90,40 +94,33 @@ class ChunkStore:
         """The records of all chunks in the folder, in no order; those of damaged files are left out."""
         found = []
         for path in self.folder.glob("*.safetensors"):
-            with contextlib.suppress(SafetensorError, OSError, ValueError, TypeError):
+            with contextlib.suppress(SafetensorError, OSError, ValueError):
                 with safe_open(path, framework="pt") as file:
-                    record = json.loads((file.metadata() or {})["record"])
-                found += [record] if isinstance(record, dict) else []
-        return found
+                    metadata = file.metadata() or {}
+                if metadata.get("format") == FILE_FORMAT:
+                    found.append(json.loads(metadata.get("record", "")))
+        return [record for record in found if isinstance(record, dict)]
 
     def tidy(self, max_films: int, max_bytes: int, keep=lambda folder: False) -> list[RemovedFilm]:
         """Remove the films used longest ago until as many and as large as allowed are left; returns those.
 
         Never this film, nor the one used last besides, nor one used within a day, nor one whose folder `keep` wants
-        kept: all may stay larger than allowed. Files that are not a store's stay, and their folders with them.
+        kept: all may stay larger than allowed. Files that are not a store's stay, and their folders with them. What
+        another server takes away meanwhile, or holds open, is passed over.
         """
-        films = [p for p in self.root.iterdir() if NAME.fullmatch(p.name) and p.is_dir()] if self.root.is_dir() else []
-        used = {film: film.stat().st_mtime for film in films}
-        sizes = {film: sum(file.stat().st_size for file in film.iterdir()) for film in films}
-        for film in films:
-            for file in film.glob(".*"):  # what a kill left half written
-                if time.time() - file.stat().st_mtime > HALF_WRITTEN:
-                    file.unlink(missing_ok=True)
-        others = sorted((film for film in films if film != self.folder), key=used.get)
+        found = {name: status for name, status in _entries(self.root).items() if FILM_NAME.fullmatch(name)}
+        films = {name: _Film.read(self.root / name, status.st_mtime) for name, status in found.items()}
+        films = {name: film for name, film in films.items() if film.files}
+        others = sorted((name for name in films if name != self.film), key=lambda name: films[name].used)
         removed = []
-        for film in others[:-1]:
-            if len(sizes) <= max_films and sum(sizes.values()) <= max_bytes:
+        for name in others[:-1]:
+            if len(films) <= max_films and sum(film.size for film in films.values()) <= max_bytes:
                 break
-            if time.time() - used[film] < RECENT or keep(film):
+            if time.time() - films[name].used < RECENT or keep(self.root / name):
                 continue
-            chunks = [file for file in film.glob("*.safetensors") if NAME.fullmatch(file.name)]
-            for file in chunks:
-                file.unlink(missing_ok=True)
-            for name in FILM_FILES:
-                (film / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                film.rmdir()
-            removed.append(RemovedFilm(film.name, len(chunks), sizes.pop(film), used[film]))
+            film = films.pop(name)
+            film.remove()
+            removed.append(RemovedFilm(name, sum(file != INDEX for file in film.files), film.size, film.used))
         return removed
 
     def _name(self, start: Start) -> str:
@@ -135,12 +132,52 @@ class ChunkStore:
         return self.folder / f"{name}.safetensors"
 
 
-FILM_FILES = ("film.json",)  # what else lies in a film's folder (index.py)
+@dataclass(frozen=True)
+class _Film:
+    """What a store has in a film's folder: the sizes of its files in bytes, by name, and when it was last used."""
+
+    folder: Path
+    files: dict[str, int]
+    used: float
+
+    @classmethod
+    def read(cls, folder: Path, used: float) -> "_Film":
+        """Look into a folder, and clear away what a kill left half written."""
+        entries = _entries(folder)
+        half = [name for name, e in entries.items() if name[0] == "." and time.time() - e.st_mtime > HALF_WRITTEN]
+        for name in half:
+            _unlink(folder / name)
+        if half:
+            with contextlib.suppress(OSError):
+                os.utime(folder, (used, used))  # to clear away is no use of the film
+        files = {name: e.st_size for name, e in entries.items() if CHUNK_NAME.fullmatch(name) or name == INDEX}
+        return cls(folder, files, used)
+
+    @property
+    def size(self) -> int:
+        return sum(self.files.values())
+
+    def remove(self) -> None:
+        for name in self.files:
+            _unlink(self.folder / name)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+
+def _entries(folder: Path) -> dict[str, os.stat_result]:
+    """What lies in a folder, by name: nothing in one that is not there, and nothing that vanishes meanwhile."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                found[name] = os.stat(folder / name)
+    return found
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):  # away already, open on Windows, or a folder
+        path.unlink()
 
 
 def _digest(name: str, latents: Tensor, rng_state: Tensor, record: str | None) -> str:
     return fingerprint(name, latents, rng_state, record)
-
-
-def _frame_shape(frames: Tensor) -> torch.Size:
-    return frames.shape[:2] + frames.shape[3:]
