@@ -26,10 +26,15 @@ class Keyframe:
     history_noise: NoiseRange | None = NOISE
 
     def __post_init__(self):
+        if not isinstance(self.start, int) or not isinstance(self.blend, int):
+            raise ValueError(f"keyframe: start={self.start!r} and blend={self.blend!r} must be whole numbers of chunks")
         if self.start < 0:
             raise ValueError(f"keyframe: start={self.start}, chunks are counted from 0")
         if self.blend < 0 or self.blend == 1:
             raise ValueError("keyframe: a blend takes 2 chunks or more; for a change at once use cut")
+        for name, noise in (("anchor_noise", self.anchor_noise), ("history_noise", self.history_noise)):
+            if noise is not None and not 0 <= noise[0] <= noise[1] <= 1:
+                raise ValueError(f"keyframe: {name}={noise}, a range within 0 and 1 is needed, the lower end first")
 
     def apply(self, memory: HistoryMemory, seed: int) -> HistoryMemory:
         """The memory that the chunk after it is made from; the same object where nothing changes."""
@@ -46,6 +51,11 @@ class Keyframe:
                 raise ValueError(
                     f"keyframe at chunk {self.start}: its latents are {tuple(latent.shape)}, the film's frames "
                     f"{tuple(memory.frames[:, :, :1].shape)}"
+                )
+            if not torch.isfinite(latent).all():
+                raise ValueError(
+                    f"keyframe at chunk {self.start}: its latents have NaN or infinity in them; look for it in the "
+                    "picture, and load the VAE in a higher precision if the picture is sound"
                 )
         # Its own stream, the same in each of a blend's chunks: the film's is the same with and without keyframes.
         generator = torch.Generator().manual_seed((seed + 0x9E3779B97F4A7C15 * (self.start + 1)) % 2**64)

@@ -10,6 +10,7 @@ from helios_core.film.keyframes import steer
 RECIPE = RECIPES["distilled"]
 SHAPE = (1, 16, 1, 8, 8)
 IMAGE, LAST = torch.full(SHAPE, 2.0), torch.full(SHAPE, 3.0)
+NAN = float("nan")
 QUIET = dict(anchor_noise=None, history_noise=None)
 
 
@@ -109,5 +110,16 @@ def test_refused():
         Keyframe(2, IMAGE, LAST, blend=1)
     with pytest.raises(ValueError, match="start=-1"):
         Keyframe(-1, IMAGE, LAST)
+    for start, blend in ((1.5, 0), ("2", 0), (2, 2.5)):
+        with pytest.raises(ValueError, match="keyframe: start=.* and blend=.* must be whole numbers of chunks"):
+            Keyframe(start, IMAGE, LAST, blend=blend)
+    for noise in ((-0.1, 0.1), (0.2, 0.1), (0.5, 1.5), (NAN, 0.1), (0.1, NAN)):
+        with pytest.raises(ValueError, match="keyframe: anchor_noise=.*a range within 0 and 1"):
+            Keyframe(2, IMAGE, LAST, anchor_noise=noise)
+        with pytest.raises(ValueError, match="keyframe: history_noise=.*a range within 0 and 1"):
+            Keyframe(2, IMAGE, LAST, history_noise=noise)
+    for picture in ((IMAGE * NAN, LAST), (IMAGE, LAST / 0)):
+        with pytest.raises(ValueError, match="keyframe at chunk 1: its latents have NaN or infinity"):
+            film(Keyframe(1, *picture))
     with pytest.raises(ValueError, match=r"keyframe at chunk 1: its latents are \(1, 16, 1, 8, 16\)"):
         film(Keyframe(1, torch.zeros(1, 16, 1, 8, 16), LAST))

@@ -2,13 +2,15 @@
 
 import math
 import re
+import time
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from helios_core import PromptSchedule, Segment, parse_schedule
+from helios_core import Keyframe, PromptSchedule, Segment, parse_schedule
 from helios_core.film.prompts import blend_embeddings, parse_start
 from oracle import embeddings, relative_error
 
@@ -65,42 +67,48 @@ def test_written_anew_it_means_the_same(case):
     assert parse_schedule("\n".join(lines)).segments == segments
 
 
-@given(st.text() | st.text("0123456789.sf blendcut:#\n\t-x", max_size=60))
+PASTED = "\u00a0\u3000\u200b\u200e\u202e\u2066\ufeff\u2028\u2029\v\f\x85\r\x1c\x00\ud83d\uff1a\uff11\uff0e\u0661\u017f"
+
+
+@settings(max_examples=600)
+@given(st.text() | st.text("0123456789.sf blendcut:#\n\t-x", max_size=60) | st.text("014.s blend3:#\n" + PASTED))
 def test_any_text_parses_or_names_a_line(text):
     try:
         schedule = parse_schedule(text)
     except ValueError as error:
         found = re.match(r"schedule(?: is empty|, line (\d+)): .", str(error))
-        assert found
+        assert found and len(str(error).splitlines()) == 1
         assert found[1] is None or text.splitlines()[int(found[1]) - 1].strip()
+        str(error).encode()
     else:
         assert schedule.segments[0].start == 0 and all(s.prompt.strip() for s in schedule.segments)
+        schedule.describe().encode()
 
 
 @pytest.mark.parametrize(
     "text,message",
     [
-        ("", r"schedule is empty: write for instance '0: a lighthouse at dawn'"),
+        ("", r"schedule is empty: write for instance “0: a lighthouse at dawn”"),
         ("# only a note\n\n   ", r"schedule is empty: "),
-        ("a cat", r"schedule, line 1: no start found in 'a cat'; write '0: your prompt', .* indent the lines"),
-        ("a cat: sleeps", r"schedule, line 1: no start found in 'a cat: sleeps'; "),
-        ("0: a\nb\n", r"schedule, line 2: no start found in 'b'; "),
-        ("0: a\n-3: b", r"schedule, line 2: no start found in '-3: b'; "),
-        ("0: a\n" + 60 * "b", rf"schedule, line 2: no start found in '{37 * 'b'}\.\.\.'; "),
-        ("4: a", r"schedule, line 1: the first prompt begins at chunk 4; one at chunk 0 is needed \('0: \.\.\.'\)"),
+        ("a cat", r"schedule, line 1: no start found in “a cat”; write “0: your prompt”, .* indent the lines"),
+        ("a cat: sleeps", r"schedule, line 1: no start found in “a cat: sleeps”; "),
+        ("0: a\nb\n", r"schedule, line 2: no start found in “b”; "),
+        ("0: a\n-3: b", r"schedule, line 2: no start found in “-3: b”; "),
+        ("0: a\n" + 60 * "b", rf"schedule, line 2: no start found in “{37 * 'b'}\.\.\.”; "),
+        ("4: a", r"schedule, line 1: the first prompt begins at chunk 4; one at chunk 0 is needed \(“0: \.\.\.”\)"),
         ("# x\n9: a\n5: b", r"schedule, line 3: the first prompt begins at chunk 5; "),
-        ("0: a\n1f: b\n1: c", r"schedule, line 3: line 2 has a prompt at chunk 1 too; move or remove one of them"),
+        ("0: a\n1: b\n1: c", r"schedule, line 3: line 2 has a prompt at chunk 1 too; move or remove one of them"),
+        ("0: a\n33f: b\n1: c", r"schedule, line 3: line 2 has a prompt at chunk 1 too; move or remove one of them"),
         ("0: a\n\n0s: b", r"schedule, line 3: line 1 has a prompt at chunk 0 too; "),
-        ("0 blend 3: a", r"schedule, line 1: the first prompt has nothing to blend from; write '0: \.\.\.'"),
-        ("0: a\n1.5: b", r"schedule, line 2: chunk 1\.5 is not a whole number; write '2' or '1\.5s'"),
-        ("0: a\n4 blend: b", r"schedule, line 2: 'blend' is no transition; write 'cut', or 'blend 3' with the number"),
-        ("0: a\n4 blend 1: b", r"schedule, line 2: 'blend 1' is no transition; "),
-        ("0: a\n4 blend 0: b", r"schedule, line 2: 'blend 0' is no transition; "),
-        ("0: a\n4 blend -3: b", r"schedule, line 2: 'blend -3' is no transition; "),
-        ("0: a\n4 blend 2.5: b", r"schedule, line 2: 'blend 2\.5' is no transition; "),
-        ("0: a\n4 cut 3: b", r"schedule, line 2: 'cut 3' is no transition; "),
-        ("0: a\n4 Fade 3: b", r"schedule, line 2: 'fade 3' is no transition; "),
-        ("0: a\n4 fade: b", r"schedule, line 2: 'fade' is no transition; "),
+        ("0 blend 3: a", r"schedule, line 1: the first prompt has nothing to blend from; write “0: \.\.\.”"),
+        ("0: a\n1.5: b", r"schedule, line 2: chunk 1\.5 is not a whole number; write “2” or “1\.5s”"),
+        ("0: a\n4 blend 1: b", r"schedule, line 2: “blend 1” is no transition; write “cut”, or “blend 3” with the num"),
+        ("0: a\n4 blend 0: b", r"schedule, line 2: “blend 0” is no transition; "),
+        ("0: a\n4 blend -3: b", r"schedule, line 2: “blend -3” is no transition; "),
+        ("0: a\n4 blend 2.5: b", r"schedule, line 2: “blend 2\.5” is no transition; "),
+        ("0: a\n4 cut 3: b", r"schedule, line 2: “cut 3” is no transition; "),
+        ("0: a\n4 Fade 3: b", r"schedule, line 2: “fade 3” is no transition; "),
+        ("0: a\n4 fade: b", r"schedule, line 2: “fade” is no transition; "),
         ("0:", r"schedule, line 1: the prompt is empty; write it after the colon"),
         ("0: a\n4 cut:   \n\n8: b", r"schedule, line 2: the prompt is empty; "),
     ],
@@ -262,13 +270,13 @@ def test_describe(fps, seconds):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("9" * 400 + ": x", "line 1: .* is not 'start: prompt'"),
-        ("0: a\n" + "9" * 400 + ".5: x", "line 2: .* is not 'start: prompt'"),
-        ("0: a\n4 blend " + "9" * 5000 + ": b", "line 2: .* is not 'start: prompt'"),
-        ("0: a\n4 blend three: b", "line 2: .* is not 'start: prompt'"),
-        ("0: a\n4 the storm", "line 2: .* is not 'start: prompt'"),
-        ("0: a\n.5s: b", "line 2: .* is not 'start: prompt'"),
-        ("0: a\n  4: b", "line 2: .* looks like a segment but is indented"),
+        ("9" * 400 + ": x", "line 1: .* is not “start: prompt”"),
+        ("0: a\n" + "9" * 400 + ".5: x", "line 2: .* is not “start: prompt”"),
+        ("0: a\n4 blend " + "9" * 5000 + ": b", "line 2: .* is not “start: prompt”"),
+        ("0: a\n4 blend three: b", "line 2: .* is not “start: prompt”"),
+        ("0: a\n4 the storm", "line 2: .* is not “start: prompt”"),
+        ("0: a\n.5s: b", "line 2: .* is not “start: prompt”"),
+        ("0: a\n  4: b", "line 2: .* looks like a prompt of its own but is indented"),
         ("0: a\n1:30: b", "line 2: .* looks like minutes and seconds"),
     ],
     ids=lambda text: text[:20],
@@ -278,14 +286,226 @@ def test_errors_name_the_line(text, message):
         parse_schedule(text)
 
 
-@pytest.mark.parametrize("fps", [float("nan"), 0, -1, float("inf")])
+@pytest.mark.parametrize("fps", [float("nan"), 0, -1, float("inf"), 1e300, None, "24", [24], True])
 def test_fps_that_cannot_be(fps):
     with pytest.raises(ValueError, match="fps=.*a number above 0"):
         parse_schedule("0: a", fps)
 
 
 @pytest.mark.parametrize(
-    "text", ["  0: a\n  4: b", "\ufeff0: a\n4: b", "0\uff1aa\n4\uff1a b"], ids=["indented", "BOM", "wide"]
+    "value, what",
+    [
+        (7, "the number 7"),
+        (1.5, "the number 1.5"),
+        (None, "nothing"),
+        (["0: a"], "a list"),
+        ({"0": "a"}, "a dictionary"),
+        (True, "a value of type bool"),
+        (b"0: a", "a value of type bytes"),
+    ],
+)
+def test_what_is_no_text(value, what):
+    with pytest.raises(ValueError, match=f"^schedule: {what} came where text is needed; write for instance “0: "):
+        parse_schedule(value)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "0: a\n1.5s: b\n2: c",
+            r"schedule, line 3: “2” begins at chunk 2 \(2\.75 s\), and so does “1\.5s” in line 2: starts are rounded "
+            r"up to whole chunks of 33 frames; move or remove one of them$",
+        ),
+        ("0: a\n2: b\n1.5 s: c", r"schedule, line 3: “1\.5 s” begins at chunk 2 .* and so does “2” in line 2: starts"),
+        ("0: a\n40f: b\n\n2s: c", r"schedule, line 4: “2s” begins at chunk 2 .* and so does “40f” in line 2: starts"),
+        ("0: a\n2.75s: b\n2: c", r"schedule, line 3: line 2 has a prompt at chunk 2 too; move or remove one of them$"),
+    ],
+)
+def test_two_that_are_rounded_to_one_chunk(text, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        parse_schedule(text)
+
+
+@pytest.mark.parametrize("form", ["blend", "Blend", " blend  "])
+def test_a_bare_blend_takes_three_chunks(form):
+    assert parse_schedule(f"0: a\n4 {form}: b").segments[1] == said(4, "b", 3)
+
+
+@pytest.mark.parametrize(
+    "entry, seconds",
+    [("1:30: b", 90), ("1:30 blend 3: b", 90), ("01:05 cut : b", 65), ("1:02:03: b", 3723), ("0:16:9 b", 16)],
+)
+def test_minutes_are_explained(entry, seconds):
+    with pytest.raises(
+        ValueError, match=f"line 2: .* looks like minutes and seconds; write seconds, “{seconds}s: ...”"
+    ):
+        parse_schedule(f"0: a\n{entry}")
+
+
+def test_numbers_in_prompts_are_no_minutes():
+    text = "0: 16:9, a cat\n90s: 12:30 on the clock\n  3 ships: two sink\n  7 blue, 2 red: gulls"
+    assert [(s.start, s.prompt) for s in parse_schedule(text).segments] == [
+        (0, "16:9, a cat"),
+        (66, "12:30 on the clock 3 ships: two sink 7 blue, 2 red: gulls"),
+    ]
+
+
+SPACES = ["\u00a0", "\u3000", "\u2003", "\u202f", "\t", "\x1f"]
+MARKS = ["\ufeff", "\u200b", "\u200e", "\u200f\u202a", "\u2066", "\u00ad", "\x00"]
+SOFT = ["\u2028", "\u2029", "\v", "\f", "\x85"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  0: a\n  4: b",
+        "# note\n  0: a\n    # note\n  4: b",
+        "0\uff1aa\n4\uff1a b",
+        "\uff10\uff1a a\n\uff14: b",
+        "0: a\n\u0664: b",
+        "0: a\n\uff15\uff0e\uff15s: b",
+        "0: a\r\n4: b\r\n",
+        "0: a\r4: b",
+        *(f"{space}0: a\n{space}4{space}cut{space}: b{space}" for space in SPACES),
+        *(f"0:{space}a\n\n{space}\n4:{space}{space}b" for space in SPACES),
+        *(f"{mark}0: a\n{mark}4: b{mark}\n{mark}" for mark in MARKS),
+        *(f"{mark} 0{mark}: {mark}a\n{mark}{mark} 4 {mark}cut{mark}: b" for mark in MARKS),
+        *(f"0: a{soft}4: b{soft}" for soft in SOFT),
+        *(f"# note{soft}more of it\n0: a{soft}# note{soft}more{soft}{soft}4: b" for soft in SOFT),
+    ],
+    ids=ascii,
 )
 def test_pasted_texts(text):
     assert [(s.start, s.prompt) for s in parse_schedule(text).segments] == [(0, "a"), (4, "b")]
+
+
+@pytest.mark.parametrize("soft", SOFT, ids=ascii)
+@pytest.mark.parametrize("space", ["", " ", "\u00a0"], ids=ascii)
+def test_line_breaks_of_word_processors_go_on_with_a_prompt(soft, space):
+    text = f"0: a lighthouse,{soft}{space}calm sea{soft}{soft}{space}wide shot\n4: a{soft}storm"
+    assert [s.prompt for s in parse_schedule(text).segments] == ["a lighthouse, calm sea wide shot", "a storm"]
+    with pytest.raises(ValueError, match="line 2: “4 a storm” is not “start: prompt”"):
+        parse_schedule(f"0: a{soft}4 a storm")
+    with pytest.raises(ValueError, match="line 1: no start found in “a”"):
+        parse_schedule(f"a{soft}0: b")
+
+
+def test_indentation_is_counted_without_what_cannot_be_seen():
+    text = "\u200b0: a\n\u200b\u3000b\n\u00a0\u00a0c\n\u200e4: d"
+    assert [s.prompt for s in parse_schedule(text).segments] == ["a b c", "d"]
+
+
+def test_what_joins_letters_and_emoji_stays():
+    family, word = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    assert parse_schedule(f"0: {family} {word}").segments[0].prompt == f"{family} {word}"
+
+
+def test_half_a_character_is_refused():
+    with pytest.raises(ValueError, match="^schedule, line 3: half of a character, perhaps of an emoji; type it again"):
+        parse_schedule("0: a\n# note\n4: b \ud83d")
+    assert parse_schedule("0: \U0001f98a").segments[0].prompt == "\U0001f98a"
+
+
+SIZE = 100_000
+LONG = {
+    "spaces": "0" + " " * SIZE,
+    "spaces, then a prompt": "0" + " " * SIZE + ": x",
+    "no-break spaces": "0" + "\u00a0" * SIZE,
+    "spaces after a blend": "0: a\n4 blend" + " " * SIZE + "3",
+    "spaces and marks": "0" + " \u200b" * (SIZE // 2),
+    "marks": "\u200b" * SIZE + "x",
+    "digits": "9" * SIZE,
+    "decimals": "0 a 1." + "1" * SIZE,
+    "letters": "0 " + "a" * SIZE,
+    "colons": "0" + ":" * SIZE,
+    "minutes": "1:" * (SIZE // 2),
+    "line breaks": "\n" * SIZE,
+    "soft line breaks": "0: a" + "\u2028b" * (SIZE // 2),
+    "comments": "#\n" * (SIZE // 2),
+    "lines that go on": "0: a\n" + " b\n" * (SIZE // 3),
+    "numbered lines that go on": "0: a\n" + " 1 x:\n" * (SIZE // 6),
+    "deeper and deeper": "0: a\n" + "".join(" " * i + "x\n" for i in range(440)),
+    "many prompts": "".join(f"{i}: a\n" for i in range(SIZE // 8)),
+    "many blends": "0:a\n" + "".join(f"{i} blend 9999:a\n" for i in range(1, SIZE // 18)),
+    "one start again and again": "0: a\n" * (SIZE // 5),
+    "halves of characters": "0: a" + "\ud83d" * SIZE,
+}
+
+
+def seconds_of(work) -> float:
+    """Of this process, the least of some tries: others share the machine."""
+
+    def once():
+        begun = time.process_time()
+        try:
+            work()
+        except ValueError:
+            pass
+        return time.process_time() - begun
+
+    return min(once() for _ in range(5))
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_long_texts_take_no_time(case):
+    assert seconds_of(lambda: parse_schedule(LONG[case])) < 0.05
+
+
+def test_schedules_of_thousands_take_no_time():
+    blends = parse_schedule(LONG["many blends"])  # all at once, more of them in each chunk
+    many = parse_schedule(LONG["many prompts"])
+    assert seconds_of(lambda: [many.at(k) for k in range(len(many.segments))]) < 0.2
+    assert seconds_of(lambda: blends.at(SIZE)) < 0.1
+    assert seconds_of(lambda: blends.at(SIZE // 20)) < 0.1
+    assert seconds_of(many.describe) < 0.1
+    assert seconds_of(lambda: parse_schedule("0: " + "x y" * SIZE).describe()) < 0.05
+    assert seconds_of(lambda: many.describe_unreached(1)) < 0.05
+
+
+def test_unreached():
+    def keyframe(start):
+        return Keyframe(start, None)
+
+    story = parse_schedule("0: the sea\n4 blend 3: a storm\n8: inside the tower, the keeper climbs the stairs")
+    assert story.unreached(9) == ((), ()) and story.describe_unreached(9) == ""
+    assert story.unreached(8) == (story.segments[2:], ())
+    assert story.describe_unreached(8) == (
+        "The film ends before chunk 8 (11.00 s): 1 prompt begins later and is not used: "
+        "“inside the tower, the keeper climbs...” at chunk 8."
+    )
+    assert story.describe_unreached(3, fps=30) == (
+        "The film ends before chunk 3 (3.30 s): 2 prompts begin later and are not used: “a storm” at chunk 4, "
+        "“inside the tower, the keeper climbs...” at chunk 8."
+    )
+    pictures = replace(story, keyframes=(keyframe(2), keyframe(8), keyframe(9)))
+    assert pictures.unreached(8) == (story.segments[2:], (keyframe(8), keyframe(9)))
+    assert pictures.describe_unreached(8) == (
+        "The film ends before chunk 8 (11.00 s): 1 prompt and 2 pictures begin later and are not used: "
+        "“inside the tower, the keeper climbs...” at chunk 8, the picture at chunk 8, the picture at chunk 9."
+    )
+    assert replace(pictures, segments=story.segments[:1]).describe_unreached(9) == (
+        "The film ends before chunk 9 (12.38 s): 1 picture begins later and is not used: the picture at chunk 9."
+    )
+    many = parse_schedule("\n".join(f"{i}: shot {i}" for i in range(9)))
+    assert many.describe_unreached(2).endswith(
+        "7 prompts begin later and are not used: “shot 2” at chunk 2, “shot 3” at chunk 3, “shot 4” at chunk 4 and 4 "
+        "more."
+    )
+    nodes = PromptSchedule((Segment(0, [["tensor", {}]]), Segment(5, [["tensor", {}]])))
+    assert "1 prompt begins later and is not used: the prompt at chunk 5." in nodes.describe_unreached(2)
+    assert nodes.describe().splitlines()[1] == "chunk 5 (frame 165, 6.88 s) cut: (conditioning)"
+
+
+@pytest.mark.parametrize(
+    "segment, message",
+    [
+        (Segment(1.5, "b"), "start=1.5"),
+        (Segment("2", "b"), "start='2'"),
+        (Segment(2, "b", 2.5), "blend=2.5"),
+        (Segment(-1, "b"), "begins at chunk -1; chunks are counted from 0"),
+    ],
+)
+def test_starts_that_are_no_chunks(segment, message):
+    with pytest.raises(ValueError, match=f"^schedule: .*{message}"):
+        PromptSchedule((Segment(0, "a"), segment))
