@@ -5,12 +5,12 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..helios_core import FPS, Keyframe, PromptSchedule, Segment, parse_schedule
+from ..helios_core.film.prompts import read_segments
 from . import host
 from .types import CATEGORY, HeliosSchedule, noise_inputs, noise_range, resize_input
 
 EXAMPLE = """0: A lighthouse on a rocky coast at dawn, calm sea, wide shot
-4 blend 3: The lighthouse in a storm, waves breaking over the rocks
-8 cut: Inside the tower, the keeper climbs the stairs with a lamp"""
+1 blend 2: The lighthouse in a storm, waves breaking over the rocks"""
 
 
 class HeliosPromptSchedule(io.ComfyNode):
@@ -45,11 +45,13 @@ class HeliosPromptSchedule(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, schedule=None, fps=None):
+    def validate_inputs(cls, schedule=None):
         if schedule is None:  # linked: checked when it runs
             return True
+        fps = host.queued_value(cls.hidden.unique_id, "fps")
         try:
-            parse_schedule(schedule, FPS if fps is None else fps)
+            # Without a frame rate to count with, what hangs on it is checked when it runs.
+            parse_schedule(schedule, fps) if isinstance(fps, int | float) and fps > 0 else list(read_segments(schedule))
         except ValueError as error:
             return str(error)
         return True
@@ -60,7 +62,8 @@ class HeliosPromptSchedule(io.ComfyNode):
         if clip is None:
             raise ValueError("clip: nothing came from the text encoder; load one with CLIPLoader, type 'wan'.")
         host.show_text(parsed.describe(fps), cls.hidden.unique_id)
-        return io.NodeOutput(parsed.map(lambda text: clip.encode_from_tokens_scheduled(clip.tokenize(text))))
+        encoded = host.encode_texts(clip, [segment.text for segment in parsed.segments])
+        return io.NodeOutput(parsed.map(encoded.__getitem__))
 
 
 class HeliosPromptSegment(io.ComfyNode):
@@ -101,6 +104,7 @@ class HeliosPromptSegment(io.ComfyNode):
 
     @classmethod
     def execute(cls, conditioning, start, transition, blend_chunks, schedule=None) -> io.NodeOutput:
+        host.check_finite(conditioning, f"conditioning: the prompt at chunk {start}")
         segment = Segment(start, conditioning, blend_chunks if transition == "blend" else 0)
         if schedule is None:
             return io.NodeOutput(PromptSchedule((segment,)))
@@ -122,7 +126,7 @@ class HeliosKeyframe(io.ComfyNode):
                 io.Image.Input("image", tooltip="The picture, of any size."),
                 io.Int.Input(
                     "start",
-                    default=3,
+                    default=1,
                     min=0,
                     max=1_000_000,
                     tooltip="Chunk from which the picture counts, from 0; a chunk is 33 frames, 1.375 s at 24 FPS.",

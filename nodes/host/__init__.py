@@ -10,23 +10,27 @@ from .keyframes import Picture
 from .loader import WEIGHT_DTYPES, check_model, find_model, list_models, load_model, recipe_of
 from .lora import apply_lora
 from .model import native_size
+from .queued import queued_value
 from .server import caller_of, find_memory, list_memories, output_path, prompts_are_kept, show_text, workflow_of
+from .texts import check_finite, encode_texts
 from .vae import Tiling, decode, encode_image, encode_video, latent_picture
 from .video_input import chunks
 
 __all__ = [
-    "RECIPES",
-    "WEIGHT_DTYPES",
     "Autosave",
     "Film",
     "Picture",
+    "RECIPES",
     "Tiling",
+    "WEIGHT_DTYPES",
     "apply_lora",
     "caller_of",
+    "check_finite",
     "check_model",
     "chunks",
     "decode",
     "encode_image",
+    "encode_texts",
     "encode_video",
     "find_memory",
     "find_model",
@@ -39,6 +43,7 @@ __all__ = [
     "native_size",
     "output_path",
     "prompts_are_kept",
+    "queued_value",
     "recipe_of",
     "show_text",
     "workflow_of",

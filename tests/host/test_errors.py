@@ -127,10 +127,13 @@ def segments(*parts, combine=()):
     return sample(schedule=node, positive=None, length=132)
 
 
-def nan_from_chunk_1(g):
-    first = g.add("HeliosPromptSegment", conditioning=g.text(POSITIVE), start=0, transition="cut", blend_chunks=2)
-    bad = dict(conditioning=g.text(POSITIVE * NAN), start=1, transition="cut", blend_chunks=2)
-    return g.add("HeliosPromptSegment", schedule=first, **bad)
+def bad_from_chunk_1(factor):
+    def node(g):
+        first = g.add("HeliosPromptSegment", conditioning=g.text(POSITIVE), start=0, transition="cut", blend_chunks=2)
+        bad = dict(conditioning=g.text(POSITIVE * factor), start=1, transition="cut", blend_chunks=2)
+        return g.add("HeliosPromptSegment", schedule=first, **bad)
+
+    return node
 
 
 def wan(g):
@@ -236,14 +239,21 @@ BAD_RUNS = {
     "positive with an area": (sample(positive=area), SAMPLER, r"The conditioning has area, which cannot work here"),
     "Wan's image to video": (sample(positive=start_image), SAMPLER, r"has concat_latent_image, .* Helios History Mem"),
     "no prompt": (sample(positive=None), SAMPLER, r"schedule and positive: connect one of them"),
-    "both prompts": (sample(schedule=nan_from_chunk_1), SAMPLER, r"schedule and positive: connect one of them"),
+    "both prompts": (sample(schedule=bad_from_chunk_1(1)), SAMPLER, r"schedule and positive: connect one of them"),
     "Mid without negative": (sample("mid", negative=None), SAMPLER, r"negative: cfg=5 needs .*or set cfg to 1"),
     "cfg without negative": (sample(cfg=2.5, negative=None), SAMPLER, r"negative: cfg=2\.5 needs"),
-    "NaN in a prompt": (
-        sample(schedule=nan_from_chunk_1, positive=None),
+    "numbers too large in a prompt": (
+        sample(schedule=bad_from_chunk_1(1e38), positive=None),
         SAMPLER,
         r"NaN .* of chunk 1, stage 0, step 0",
     ),
+    "NaN in a segment": (
+        sample(schedule=bad_from_chunk_1(NAN), positive=None),
+        SEGMENT,
+        r"conditioning: the prompt at chunk 1 has NaN or infinity .*correct weights such as \(word:nan\)",
+    ),
+    "a weight of nan": (schedule("0: a fox\n1: a (red:nan) fox"), SCHEDULE, r"the prompt “a \(red:nan\) fox” has NaN"),
+    "a weight of inf": (schedule("0: a (red:inf) fox"), SCHEDULE, r"the prompt “a \(red:inf\) fox” has NaN or inf"),
     "segments without chunk 0": (segments((2, "cut")), SEGMENT, r"a prompt at chunk 0 is needed \(.*at chunk 2\)"),
     "segments at one chunk": (segments((0, "cut"), (3, "cut"), (3, "blend")), SEGMENT, r"two prompts .* chunk 3"),
     "first segment blends": (segments((0, "blend")), SEGMENT, r"first prompt has nothing to blend from; make it"),
@@ -289,24 +299,32 @@ BAD_RUNS = {
 }
 # What the server refuses before it runs anything.
 BAD_PROMPTS = {
-    "schedule, empty": (schedule(" \n# nothing\n"), SCHEDULE, r"schedule is empty: write for instance '0: "),
-    "schedule, no start": (schedule("a red fox"), SCHEDULE, r"line 1: no start found in 'a red fox'; write '0: "),
+    "schedule, empty": (schedule(" \n# nothing\n"), SCHEDULE, r"schedule is empty: write for instance “0: "),
+    "schedule, no start": (schedule("a red fox"), SCHEDULE, r"line 1: no start found in “a red fox”; write “0: "),
     "schedule, no chunk 0": (schedule("\n3: a\n4: b"), SCHEDULE, r"line 2: the first prompt begins at chunk 3"),
-    "schedule, two at once": (schedule("0: a\n2: b\n50f: c"), SCHEDULE, r"line 3: line 2 has a prompt at chunk 2 too"),
+    "schedule, two at once": (
+        schedule("0: a\n2: b\n50f: c"),
+        SCHEDULE,
+        r"line 3: “50f” begins at chunk 2 .* “2” in line 2",
+    ),
     "schedule, transition": (
         schedule("0: a\n2 fade 3: b"),
         SCHEDULE,
-        r"line 2: 'fade 3' is no transition; write 'cut'",
+        r"line 2: “fade 3” is no transition; write “cut”",
     ),
-    "schedule, blend 1": (schedule("0: a\n2 blend 1: b"), SCHEDULE, r"line 2: 'blend 1' is no .*2 or more"),
+    "schedule, blend 1": (schedule("0: a\n2 blend 1: b"), SCHEDULE, r"line 2: “blend 1” is no .*2 or more"),
     "schedule, no prompt": (schedule("0: a\n2: "), SCHEDULE, r"line 2: the prompt is empty; write it after the colon"),
     "schedule, first blends": (schedule("0 blend 3: a"), SCHEDULE, r"line 1: .* nothing to blend from"),
     "schedule, half a chunk": (
         schedule("0: a\n1.5: b"),
         SCHEDULE,
-        r"line 2: .*not a whole number; write '2' or '1\.5s'",
+        r"line 2: .*not a whole number; write “2” or “1\.5s”",
     ),
-    "schedule, two at this fps": (schedule("0: a\n2s: b\n2: c", fps=30.0), SCHEDULE, r"line 3: line 2 has a prompt"),
+    "schedule, two at this fps": (
+        schedule("0: a\n2s: b\n2: c", fps=30.0),
+        SCHEDULE,
+        r"line 3: “2” begins at chunk 2 \(2\.20 s\)",
+    ),
     "length 0": (sample(length=0), SAMPLER, r"Value 0 smaller than min of 1: length"),
     "a negative seed": (sample(seed=-1), SAMPLER, r"Value -1 smaller than min of 0: seed"),
     "an unknown solver": (sample(solver="heun"), SAMPLER, r"Value not in list: solver: 'heun'"),

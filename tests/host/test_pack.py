@@ -38,7 +38,7 @@ PINNED = {
     "HeliosPromptSchedule": {
         "inputs": r"""
             clip: CLIP
-            schedule: STRING, multiline = "0: A lighthouse on a rocky coast at dawn, calm sea, wide shot\n4 blend 3: The lighthouse in a storm, waves breaking over the rocks\n8 cut: Inside the tower, the keeper climbs the stairs with a lamp"
+            schedule: STRING, multiline = "0: A lighthouse on a rocky coast at dawn, calm sea, wide shot\n1 blend 2: The lighthouse in a storm, waves breaking over the rocks"
             fps: FLOAT 1.0..120.0 by 1.0 = 24.0
         """,  # noqa: E501
         "outputs": "schedule: HELIOS_SCHEDULE",
@@ -58,7 +58,7 @@ PINNED = {
             schedule: HELIOS_SCHEDULE
             vae: VAE
             image: IMAGE
-            start: INT 0..1000000 = 3
+            start: INT 0..1000000 = 1
             transition: COMBO cut|blend = "cut"
             blend_chunks: INT 2..1000 = 3
             resize: COMBO crop|fit|pad, optional = "crop"

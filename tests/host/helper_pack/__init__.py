@@ -13,6 +13,7 @@ import comfy.utils
 import folder_paths
 import numpy as np
 import torch
+from comfy.sd1_clip import token_weights
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -159,8 +160,9 @@ class _TinyTokenizer:
         pass
 
     def tokenize_with_weights(self, text, return_word_ids=False, **options):
-        ids = [2 + zlib.crc32(word.encode()) % 2**24 for word in text.split()] + [1]
-        return {"tiny": [[(token, 1.0) for token in ids + [0] * (512 - len(ids))]]}
+        words = [(word, weight) for part, weight in token_weights(text, 1.0) for word in part.split()]
+        tokens = [(2 + zlib.crc32(word.encode()) % 2**24, weight) for word, weight in words] + [(1, 1.0)]
+        return {"tiny": [tokens + [(0, 1.0)] * (512 - len(tokens))]}
 
     def state_dict(self):
         return {}
@@ -183,12 +185,13 @@ class _TinyTextModel(torch.nn.Module):
         pass
 
     def encode_token_weights(self, tokens):
-        ids = [token for token, _ in tokens["tiny"][0]]
-        cond = torch.zeros(1, len(ids), self.width)
-        for place, token in enumerate(ids):
+        tokens = tokens["tiny"][0]
+        cond = torch.zeros(1, len(tokens), self.width)
+        for place, (token, weight) in enumerate(tokens):
             if token:
                 generator = torch.Generator().manual_seed(token * 512 + place)
-                cond[0, place] = torch.randn(self.width, generator=generator)
+                cond[0, place] = torch.randn(self.width, generator=generator) * weight
+        print("a text was encoded")
         return cond * self.scale.float().cpu(), None
 
 
