@@ -36,8 +36,12 @@ class HeliosConfig:
     def __post_init__(self):
         if min(self.num_attention_heads, self.num_layers, self.ffn_dim, self.text_dim, self.freq_dim) < 1:
             raise ValueError("heads, layers and widths must be 1 or more")
-        if len(self.patch_size) != 3 or len(self.rope_dim) != 3:
-            raise ValueError("patch_size and rope_dim have three numbers each: time, height, width")
+        if not all(len(t) == 3 and all(type(n) is int and n > 0 for n in t) for t in (self.patch_size, self.rope_dim)):
+            raise ValueError("patch_size and rope_dim have three whole numbers each: time, height, width")
+        if not (0 < self.eps < 1 and 0 < self.rope_theta < float("inf")):
+            raise ValueError(
+                f"eps={self.eps} and rope_theta={self.rope_theta}: positive numbers are needed, eps below 1"
+            )
         if sum(self.rope_dim) != self.attention_head_dim or any(d % 2 for d in self.rope_dim):
             raise ValueError(
                 f"rope_dim={self.rope_dim}: three even numbers that add up to attention_head_dim="

@@ -9,7 +9,9 @@ from torch import Tensor
 from .checkpoint import (
     PACKED,
     Checkpoint,
+    check_file,
     checkpoint_files,
+    file_versions,
     find_variant,
     infer_config,
     is_table,
@@ -30,15 +32,17 @@ def load_checkpoint(path: str | Path, read=read_safetensors) -> Checkpoint:
     file's name, what was found in it, and what to do.
     """
     path = Path(path)
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         raise FileNotFoundError(f"{path}: there is no such file or folder")
-    pipeline = path / "transformer"
-    files = checkpoint_files(pipeline if pipeline.is_dir() else path)
+    files = checkpoint_files(path)
+    for file in files:
+        check_file(file)
+    versions = file_versions(files)  # before reading: what is written meanwhile is noticed afterwards
     tensors, metadata = read_tensors(files, read)
     tensors = rename_keys(tensors)
     config = infer_config(tensors, read_settings(path, files[0].parent, metadata), path.name)
     check_keys(tensors, config, path.name)
-    return Checkpoint(config, tensors, find_variant(path, metadata), files, metadata)
+    return Checkpoint(config, tensors, find_variant(path, metadata), files, metadata, versions)
 
 
 def convert_tensors(tensors: dict[str, Tensor], model: torch.nn.Module, device=None, copy: bool = False) -> None:

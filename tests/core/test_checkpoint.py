@@ -1,9 +1,12 @@
 """Files, folders and key layouts -> (architecture, variant, tensors); and what is said of files that are none."""
 
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from helios_core import HeliosConfig, HeliosTransformer, load_checkpoint
-from helios_core.network.checkpoint import rename_key
+from helios_core.network.checkpoint import file_versions, rename_key
 from oracle import models
 
 SETTINGS = dict(num_layers=2)
@@ -604,3 +607,209 @@ def test_metadata_goes_before_model_index(tmp_path, parts):
     write_file(folder / "x.safetensors", tensors, **metadata, helios_variant="distilled")
     (folder.parent / "model_index.json").write_text('{"_class_name": "HeliosPipeline"}')
     assert load_checkpoint(folder.parent).variant == "distilled"
+
+
+def cache_folder(root, tensors, config, revision="5f3a", main=True):
+    """A download as the Hugging Face hub caches it: links below snapshots/ to blobs named by their hashes."""
+    cache = root / "models--BestWishYsh--Helios-Distilled"
+    real, folder = cache / "real", cache / "snapshots" / revision / "transformer"
+    write_shards(real, tensors, config=config)
+    folder.mkdir(parents=True)
+    (cache / "blobs").mkdir(exist_ok=True)
+    for number, file in enumerate(sorted(real.iterdir())):
+        blob = file.rename(cache / "blobs" / f"{revision}{number}")
+        (folder / file.name).symlink_to(Path("../../../blobs") / blob.name)
+    real.rmdir()
+    if main:
+        (cache / "refs").mkdir(exist_ok=True)
+        (cache / "refs" / "main").write_text(revision)
+    return cache
+
+
+def test_hugging_face_cache_folder(tmp_path, small):
+    """The whole of it, a revision or a file of one: the variant is in the cache folder's name."""
+    cache = cache_folder(tmp_path, layout(*small, "diffusers"), config_json(small[0]))
+    revision = cache / "snapshots" / "5f3a"
+    index = revision / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
+    for path in (cache, revision, revision / "transformer", index):
+        checkpoint = load_checkpoint(path)
+        assert_is(checkpoint, small[1])
+        assert checkpoint.variant == "distilled"
+
+
+@pytest.mark.parametrize("main", [True, False])
+def test_the_main_revision_of_a_cache_folder_else_the_newest(tmp_path, small, main):
+    theirs, ours = small
+    tensors = layout(theirs, ours, "diffusers")
+    cache_folder(tmp_path, {k: torch.zeros_like(t) for k, t in tensors.items()}, config_json(theirs), "0", main=False)
+    cache = cache_folder(tmp_path, tensors, config_json(theirs), "1", main)
+    os.utime(cache / "snapshots" / ("0" if main else "1"), (2e9, 2e9))
+    assert_is(load_checkpoint(cache), ours)
+
+
+def test_a_shard_stands_for_its_folder(tmp_path, small):
+    index = write_shards(tmp_path / "helios", layout(*small, "diffusers"), config=config_json(small[0]))
+    shard = sorted(index.parent.glob("*.safetensors"))[1]
+    assert_is(load_checkpoint(shard), small[1])
+    index.unlink()
+    with pytest.raises(ValueError, match=r"^diffusion_pytorch_model-00002-of-00003\.safetensors: not a whole Helios"):
+        load_checkpoint(shard)
+
+
+def pipe(path):
+    os.mkfifo(path)
+    return ValueError, "this is a named pipe, a file is needed"
+
+
+def unix_socket(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(path))  # 107 bytes at most
+    return ValueError, "this is a socket, a file is needed"
+
+
+def device(path):
+    path.symlink_to("/dev/zero")
+    return ValueError, "this is a device, a file is needed"
+
+
+def directory(path):
+    path.mkdir()
+    return FileNotFoundError, "no .safetensors file in this folder"
+
+
+def broken_link(path):
+    path.symlink_to("nowhere")
+    return FileNotFoundError, "a link to a file that is not there"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="kinds of files that this system does not have")
+@pytest.mark.parametrize("kind", [pipe, unix_socket, device, directory, broken_link], ids=lambda kind: kind.__name__)
+def test_what_is_no_file(tmp_path, parts, kind, monkeypatch):
+    """Said at once, wherever it lies; opening a named pipe would wait for ever."""
+    monkeypatch.chdir(tmp_path)
+    error, message = kind(tmp_path / "x.safetensors")
+    with pytest.raises(error, match=rf"x\.safetensors: {re.escape(message)}"):
+        load_checkpoint(tmp_path / "x.safetensors")
+    if kind is directory:
+        return
+    tensors, metadata = parts
+    folder = tmp_path / "beside"
+    write_file(folder / "model.safetensors", tensors, **metadata)
+    kind(folder / "x.safetensors")  # not counted as a file
+    load_checkpoint(folder)
+    if kind is broken_link:
+        return
+    for name in ("config.json", "model.safetensors.index.json"):
+        folder = tmp_path / f"of {name}"
+        write_file(folder / "model.safetensors", tensors)
+        kind(folder / name)
+        with pytest.raises(error, match=rf"^{re.escape(name)}: {re.escape(message)}"):
+            load_checkpoint(folder)
+
+
+def large_index(folder, tensors, config):
+    index = write_shards(folder, tensors, config=config)
+    index.write_text(json.dumps({"weight_map": {f"blocks.{i}.weight": "x.safetensors" for i in range(2 * 10**5)}}))
+    return folder, r"index\.json: \d+ MB, more than 4"
+
+
+def large_config(folder, tensors, config):
+    write_shards(folder, tensors, config='{"x": "' + "y" * 5 * 2**20 + '"}')
+    return folder, r"config\.json: 5 MB, more than 4"
+
+
+def endless_nesting(folder, tensors, config):
+    write_shards(folder, tensors, config="[" * 10**6)
+    return folder, r"config\.json: not valid JSON"
+
+
+def many_tensors(folder, tensors, config):
+    more = {f"blocks.{i}.x": torch.zeros(0) for i in range(20_001)}
+    return write_file(folder / "x.safetensors", more), r"^x\.safetensors: 20001 tensors in it, more than 20000"
+
+
+def header_of(size):
+    """A file whose header claims so many bytes."""
+
+    def case(folder, tensors, config):
+        file = folder / "x.safetensors"
+        file.write_bytes(size.to_bytes(8, "little") + b"{}" + b" " * 100)
+        return file, r"^x\.safetensors: damaged or not a safetensors file \(110 bytes"
+
+    case.__name__ = f"header of {size}"
+    return case
+
+
+def large_header(folder, tensors, config):
+    file = folder / "x.safetensors"
+    with open(file, "wb") as f:
+        f.write((40 * 2**20).to_bytes(8, "little") + b'{"')
+        f.truncate(48 * 2**20)
+    return file, r"^x\.safetensors: its header takes 40 MB, more than 32"
+
+
+def layer_of_a_billion(folder, tensors, config):
+    file = write_file(folder / "x.safetensors", {**tensors, "blocks.999999998.x": torch.zeros(1)})
+    return file, r"^x\.safetensors: 999999999 layers, more than 200"
+
+
+def sizes(message=None, **settings):
+    def case(folder, tensors, config):
+        write_shards(folder, tensors, config=json.dumps({**json.loads(config), **settings}))
+        (name, value), *_ = settings.items()
+        return folder, message or rf"its configuration has {name}={re.escape(str(value))}, its tensors {name}="
+
+    case.__name__ = str(settings)
+    return case
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        large_index,
+        large_config,
+        endless_nesting,
+        many_tensors,
+        *map(header_of, (10**3, 2**31, 2**62, 2**64 - 1)),
+        large_header,
+        layer_of_a_billion,
+        sizes(num_layers=10**9, message="1000000000 layers, more than 200"),
+        sizes(num_layers=10**30, message="layers, more than 200"),
+        sizes(attention_head_dim=10**9, message="attention_head_dim=1000000000 in its configuration"),
+        *(sizes(**{k: 10**9}) for k in ("in_channels", "out_channels", "text_dim", "freq_dim", "ffn_dim")),
+        sizes(num_attention_heads=10**9),
+        sizes(patch_size=[10**9, 1, 1], message="patch_size=.1000000000, 1, 1., its tensors patch_size="),
+        sizes(patch_size=[1, "2", 2], message="patch_size and rope_dim have three whole numbers"),
+        sizes(rope_dim=[-8, 8, 24], message="patch_size and rope_dim have three whole numbers"),
+        sizes(eps=0.0, message="positive numbers are needed"),
+        sizes(rope_theta=float("nan"), message="positive numbers are needed"),
+        sizes(rope_theta=float("inf"), message="positive numbers are needed"),
+    ],
+    ids=lambda case: case.__name__,
+)
+def test_absurd_sizes_are_refused_at_once(tmp_path, small, case):
+    path, message = case(tmp_path, layout(*small, "diffusers"), config_json(small[0]))
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(path)
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("key", ["patch_embedding", "text_embedding.0", "time_embedding.0", "blocks.0.ffn.0"])
+@pytest.mark.parametrize("shape", [(), (48,), (48, 0), (48, 16, 0, 2, 2)], ids=str)
+def test_shapes_that_tell_nothing(tmp_path, parts, key, shape):
+    tensors, metadata = parts
+    other = {**tensors, f"{key}.weight": torch.zeros(shape)}
+    with pytest.raises(ValueError, match=rf"^x\.safetensors: {key}\.weight has shape .* dimensions"):
+        load_checkpoint(write_file(tmp_path / "x.safetensors", other, **metadata))
+
+
+def test_versions_of_files(tmp_path, small):
+    """Another size or time is another version; they are taken before the tensors are read."""
+    index = write_shards(tmp_path / "helios", layout(*small, "diffusers"), config=config_json(small[0]))
+    shard = sorted(index.parent.glob("*.safetensors"))[1]
+    checkpoint = load_checkpoint(index.parent)
+    assert checkpoint.file_versions == file_versions(checkpoint.files)
+    assert checkpoint.file_versions[1][:2] == (f"helios/{shard.name}", shard.stat().st_size)
+    os.utime(shard, ns=(0, shard.stat().st_mtime_ns + 1))
+    assert checkpoint.file_versions != file_versions(checkpoint.files)
