@@ -123,7 +123,13 @@ class HeliosSaveMemory(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="Frames of the film: the last becomes the file's thumbnail. A rough one is made without.",
+                    tooltip="Frames of the film. The last one becomes the file's thumbnail.",
+                ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="Decodes the film's last frame for the thumbnail when image is not connected. With "
+                    "neither, the thumbnail is a rough one.",
                 ),
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="The same memory.")],
@@ -132,9 +138,9 @@ class HeliosSaveMemory(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, memory, filename_prefix, image=None) -> io.NodeOutput:
+    def execute(cls, memory, filename_prefix, image=None, vae=None) -> io.NodeOutput:
         path, _ = host.output_path(filename_prefix, ".safetensors", memory.width, memory.height)
-        picture = host.latent_picture(memory.frames) if image is None else image[-1:]
+        picture = host.memory_picture(memory, vae) if image is None else image[-1:]
         kept = memory if host.prompts_are_kept() else without_prompts(memory)
         prompts = [entry["prompt"] for entry in kept.log if "prompt" in entry]
         kept.save(path, {"prompt": str(prompts[-1]) if prompts else "", "thumbnail": to_thumbnail(picture)})

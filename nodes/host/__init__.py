@@ -13,7 +13,7 @@ from .model import native_size
 from .queued import queued_value
 from .server import caller_of, find_memory, list_memories, output_path, prompts_are_kept, show_text, workflow_of
 from .texts import check_finite, encode_texts
-from .vae import Tiling, decode, encode_image, encode_video, latent_picture
+from .vae import Tiling, decode, encode_image, encode_video, memory_picture
 from .video_input import chunks
 
 __all__ = [
@@ -34,12 +34,12 @@ __all__ = [
     "encode_video",
     "find_memory",
     "find_model",
-    "latent_picture",
     "list_memories",
     "list_models",
     "load_demo",
     "load_model",
     "make_film",
+    "memory_picture",
     "native_size",
     "output_path",
     "prompts_are_kept",

@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import comfy.latent_formats
 import comfy.model_management
 import comfy.sd
 import comfy.sd1_clip
@@ -16,6 +17,34 @@ from ...helios_core.files import demo_folder
 from ...helios_core.media.codecs import channels_last, cpu_dtype
 from ...helios_core.media.text_encoder import umt5_sizes
 from .loader import load_model
+
+
+class DemoLatents(comfy.latent_formats.Wan21):
+    """Wan 2.1's latents in all but their colours, which are the demo VAE's own: python -m training.preview."""
+
+    latent_rgb_factors = [
+        [-0.0041, 0.0001, 0.0137],
+        [-0.0486, -0.0300, -0.0464],
+        [-0.0259, -0.0074, 0.0045],
+        [0.0125, 0.0611, 0.0179],
+        [0.0355, 0.0184, 0.0057],
+        [0.1005, 0.1887, 0.1054],
+        [0.3506, 0.0712, 0.0988],
+        [0.1775, 0.2612, 0.2826],
+        [0.0511, 0.0176, 0.0117],
+        [-0.0314, 0.0115, 0.0369],
+        [-0.0726, -0.0317, 0.1336],
+        [0.0416, 0.0064, 0.0395],
+        [0.0142, 0.0005, 0.0282],
+        [-0.0155, -0.0062, -0.0169],
+        [0.0238, 0.0185, 0.0419],
+        [0.0145, -0.0341, -0.0293],
+    ]
+    latent_rgb_factors_bias = [-0.4058, -0.3482, -0.3267]
+
+    def __init__(self):
+        super().__init__()
+        self.taesd_decoder_name = None  # a preview decoder of Wan's would show false colours
 
 
 def load_demo(variant: str):
@@ -32,7 +61,7 @@ def load_demo_model(variant: str, tokens: int, disable_dynamic: bool = False):
     model = load_model(str(demo_folder()), variant, disable_dynamic=disable_dynamic)
     inner = model.model
     inner.text_tokens, inner.text_encoder, inner.recipes = tokens, "the CLIP of Helios Demo Loader", DEMO_RECIPES
-    inner.native_size = 192, 128
+    inner.latent_format, inner.native_size = DemoLatents(), (192, 128)
     model.cached_patcher_init = (load_demo_model, (variant, tokens))  # ComfyUI loads it again for other GPUs
     return model
 

@@ -8,6 +8,7 @@ import comfy.model_management as mm
 import torch
 import torch.nn.functional as F
 
+from ...helios_core import HistoryMemory
 from ...helios_core.media.frames import fit_frames
 from ...helios_core.network.config import CHUNK_FRAMES, CHUNK_LATENTS
 from .video_input import ends
@@ -81,8 +82,22 @@ def encode_video(vae, video, width: int, height: int, resize: str) -> tuple[torc
     return encode(vae, first), torch.cat([encode(vae, window) for window in windows], dim=2), count
 
 
+def memory_picture(memory: HistoryMemory, vae=None) -> torch.Tensor:
+    """The newest frame that a memory holds (1, H, W, 3): decoded, or a rough one without a VAE."""
+    newest, latest = memory.frames[:1], memory.anchor
+    if vae is None or latest is None:
+        return latent_picture(newest)
+    if newest[:, :, -CHUNK_LATENTS].any():  # a whole chunk; after a picture only the last latent is filled
+        latest = newest[:, :, -CHUNK_LATENTS:]
+    pixels = vae.decode(comfy.latent_formats.Wan21().process_out(latest[:1].float().cpu()))
+    return pixels.reshape(-1, *pixels.shape[-3:])[-1:]
+
+
 def latent_picture(latents: torch.Tensor) -> torch.Tensor:
-    """The newest of latents in model space as a rough picture (1, H, W, 3) in 0..1, without a VAE."""
+    """The newest of latents (B, 16, T, h, w) in model space as a rough picture (1, 8h, 8w, 3) in 0..1, without a VAE.
+
+    In the colours of Wan 2.1's VAE: another one's, such as the demo's, come out false.
+    """
     wan = comfy.latent_formats.Wan21()
     factors, bias = torch.tensor(wan.latent_rgb_factors), torch.tensor(wan.latent_rgb_factors_bias)
     rgb = latents[:1, :, -1].cpu().movedim(1, -1) @ factors + bias

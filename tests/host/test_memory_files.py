@@ -5,6 +5,7 @@ import io
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -127,6 +128,27 @@ def test_a_rough_thumbnail_has_the_colours_of_previews(server):
     with Image.open(io.BytesIO(server.view(picture))) as image:
         pixel = image.convert("RGB").getpixel((9, 9))
     assert pixel == pytest.approx([127.5 * (1 + bias) for bias in (-0.1835, -0.0868, -0.3360)], abs=1)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["a film", "a picture"])
+def test_a_vae_makes_the_thumbnail_a_frame(server, begun):
+    """The last one of the film; of a film that has only its picture, that one."""
+    graph, image = Graph(server), torch.rand(1, 2, 4, 3).repeat_interleave(32, 1).repeat_interleave(32, 2)
+    if begun:
+        quiet = {f"{which}_noise_max": 0.0 for which in ("anchor", "history")}
+        memory = graph.add(
+            "HeliosHistoryMemory", width=128, height=64, vae=graph.vae(), image=graph.images(image), **quiet
+        )
+        latents = graph.add("VAEEncode", pixels=graph.images(image), vae=graph.vae())
+        wanted = graph.save_images(graph.add("VAEDecode", samples=latents, vae=graph.vae()))
+    else:
+        samples = graph.sample(graph.load(), positive=POSITIVE, length=66)
+        memory, wanted = [samples[0], 1], graph.save_images(graph.decode(samples))
+    shown = graph.add("HeliosSaveMemory", memory=memory, filename_prefix="helios/frame", vae=graph.vae())
+    (picture,) = graph.run()["outputs"][shown[0]]["images"]
+    with Image.open(io.BytesIO(server.view(picture))) as got:
+        difference = np.abs(np.array(got.convert("RGB")) / 255 - np.load(wanted)[-1])
+    assert difference.max() < 0.01
 
 
 def test_files_are_listed(server):

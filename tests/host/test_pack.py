@@ -90,6 +90,7 @@ PINNED = {
             memory: HELIOS_MEMORY
             filename_prefix: STRING = "helios/film"
             image: IMAGE, optional
+            vae: VAE, optional
         """,
         "outputs": "memory: HELIOS_MEMORY",
     },
