@@ -10,11 +10,13 @@ from comfy_api.latest import io, ui
 from PIL import Image
 
 from ..helios_core import FPS, HistoryMemory
+from ..helios_core.media.frames import VideoEnds, rgb
 from ..helios_core.network.config import CHUNK_FRAMES
 from . import host
-from .types import CATEGORY, HeliosMemory, HeliosVideo, noise_inputs, noise_range, resize_input
+from .types import CATEGORY, HeliosMemory, HeliosVideo, check_resize, noise_inputs, noise_range, resize_input
 
 THUMBNAIL = 320  # pixels; a header is no place for more
+EVERY_FRAME, RESAMPLE = VIDEO_FPS = ["take every frame", "resample to 24"]
 
 
 class HeliosHistoryMemory(io.ComfyNode):
@@ -50,8 +52,8 @@ class HeliosHistoryMemory(io.ComfyNode):
                 HeliosVideo.Input(
                     "video",
                     optional=True,
-                    tooltip="Video to video: a video, or a batch of images, that the film goes on from; 33 frames or "
-                    "more, cut to whole windows of 33 from its end. Frames are taken as 24 a second.",
+                    tooltip="Video to video: a video or a batch of images that the film continues. It needs 33 frames "
+                    "or more. The film remembers its first frame and its last 33, 66 or 99.",
                 ),
                 resize_input(),
                 io.Int.Input(
@@ -65,9 +67,22 @@ class HeliosHistoryMemory(io.ComfyNode):
                     "from here.",
                 ),
                 *noise_inputs(),
+                io.Combo.Input(
+                    "video_fps",
+                    options=VIDEO_FPS,
+                    default=EVERY_FRAME,
+                    optional=True,
+                    tooltip="Helios plays 24 frames a second. take every frame: a video at 30 FPS comes out slower, "
+                    "one at 12 FPS faster. resample to 24: it keeps its speed.",
+                ),
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
+            hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def validate_inputs(cls, resize="crop"):
+        return check_resize(resize)
 
     @classmethod
     def execute(
@@ -83,6 +98,7 @@ class HeliosHistoryMemory(io.ComfyNode):
         anchor_noise_max=0.135,
         history_noise_min=0.111,
         history_noise_max=0.135,
+        video_fps=EVERY_FRAME,
     ) -> io.NodeOutput:
         empty = HistoryMemory.empty(width, height)
         if image is None and video is None:
@@ -98,8 +114,10 @@ class HeliosHistoryMemory(io.ComfyNode):
         if image is not None:
             memory = HistoryMemory.from_image(*host.encode_image(vae, image, width, height, resize), seed=seed, **noise)
         else:
-            first, windows, count = host.encode_video(vae, video, width, height, resize)
-            memory = HistoryMemory.from_video(first, windows, count=count, seed=seed, **noise)
+            fps = FPS if video_fps == RESAMPLE else None
+            first, windows, found = host.encode_video(vae, video, width, height, resize, fps)
+            host.show_text(describe_video(found), cls.hidden.unique_id)
+            memory = HistoryMemory.from_video(first, windows, count=found.count // CHUNK_FRAMES, seed=seed, **noise)
         return io.NodeOutput(memory)
 
 
@@ -140,7 +158,7 @@ class HeliosSaveMemory(io.ComfyNode):
     @classmethod
     def execute(cls, memory, filename_prefix, image=None, vae=None) -> io.NodeOutput:
         path, _ = host.output_path(filename_prefix, ".safetensors", memory.width, memory.height)
-        picture = host.memory_picture(memory, vae) if image is None else image[-1:]
+        picture = host.memory_picture(memory, vae) if image is None else rgb(image[-1:])
         kept = memory if host.prompts_are_kept() else without_prompts(memory)
         prompts = [entry["prompt"] for entry in kept.log if "prompt" in entry]
         kept.save(path, {"prompt": str(prompts[-1]) if prompts else "", "thumbnail": to_thumbnail(picture)})
@@ -208,6 +226,21 @@ def describe(memory: HistoryMemory) -> str:
     return f"{memory.chunk} chunk{'s' * (memory.chunk != 1)} ({frames} frames, {frames / FPS:.1f} s) of {size}"
 
 
+def describe_video(video: VideoEnds) -> str:
+    """In words: "video: 50 frames at 30 FPS; the last 33 are used (1.4 s)." """
+    text = f"video: {video.frames} frames" + (f" at {video.fps:.4g} FPS" if video.fps else "")
+    if video.count != video.frames:
+        text += f", {video.count} at {FPS}"
+    used = len(video.windows) * CHUNK_FRAMES
+    text += f"; {'all' if used == video.count else f'the last {used}'} are used ({used / FPS:.1f} s)."
+    if video.count == video.frames and video.fps and abs(video.fps - FPS) > 0.5:
+        faster = FPS / video.fps
+        text += (
+            f" They play at {FPS} FPS, {faster:.2g} times as fast; to keep the speed, set video_fps to {RESAMPLE!r}."
+        )
+    return text
+
+
 def without_prompts(memory: HistoryMemory) -> HistoryMemory:
     log = tuple({key: value for key, value in entry.items() if key != "prompt"} for entry in memory.log)
     return replace(memory, log=log)
@@ -215,7 +248,7 @@ def without_prompts(memory: HistoryMemory) -> HistoryMemory:
 
 def to_thumbnail(picture: torch.Tensor) -> str:
     """A picture (1, H, W, 3) as a data URI."""
-    image = Image.fromarray((picture[0, ..., :3].cpu().clamp(0, 1) * 255).to(torch.uint8).numpy())
+    image = Image.fromarray((picture[0].float().cpu().nan_to_num().clamp(0, 1) * 255).to(torch.uint8).numpy())
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     file = bytes_io.BytesIO()
     image.save(file, "JPEG", quality=85)

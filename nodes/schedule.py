@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..helios_core import FPS, Keyframe, PromptSchedule, Segment, parse_schedule
 from ..helios_core.film.prompts import read_segments
 from . import host
-from .types import CATEGORY, HeliosSchedule, noise_inputs, noise_range, resize_input
+from .types import CATEGORY, HeliosSchedule, check_resize, noise_inputs, noise_range, resize_input
 
 EXAMPLE = """0: A lighthouse on a rocky coast at dawn, calm sea, wide shot
 1 blend 2: The lighthouse in a storm, waves breaking over the rocks"""
@@ -150,6 +150,10 @@ class HeliosKeyframe(io.ComfyNode):
             ],
             outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For more keyframes, or the sampler.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, resize="crop"):
+        return check_resize(resize)
 
     @classmethod
     def execute(

@@ -2,6 +2,8 @@
 
 from comfy_api.latest import io
 
+from ..helios_core.media.frames import RESIZE
+
 HeliosSchedule = io.Custom("HELIOS_SCHEDULE")
 HeliosMemory = io.Custom("HELIOS_MEMORY")
 
@@ -23,12 +25,19 @@ class HeliosVideo:
 def resize_input():
     return io.Combo.Input(
         "resize",
-        options=["crop", "fit", "pad"],
+        options=list(RESIZE),
         default="crop",
         optional=True,
-        tooltip="How a picture of another shape comes to the film's size. crop: it fills the frame, what sticks out is "
-        "lost. fit: it is stretched. pad: it is whole, with black borders.",
+        tooltip="What to do with a picture of another shape. crop: it fills the frame, and what sticks out is lost. "
+        "pad: all of it is seen, between black borders. stretch: it is squeezed into shape.",
     )
+
+
+def check_resize(resize) -> bool | str:
+    """For validate_inputs, which then takes the place of the host's own check: workflows of before say "fit"."""
+    if resize is None or resize in (*RESIZE, "fit"):
+        return True
+    return f"resize={resize!r}: choose crop, pad or stretch."
 
 
 def noise_inputs():
@@ -56,6 +65,9 @@ def noise_inputs():
 
 def noise_range(name: str, low: float, high: float) -> tuple[float, float] | None:
     """The range of two widgets; None for none."""
+    for end, value in (("min", low), ("max", high)):
+        if not 0 <= value <= 1:  # a link may bring anything
+            raise ValueError(f"{name}_{end}={value:g}: use a share from 0 to 1.")
     if low > high and high > 0:
         raise ValueError(f"{name}_min={low:g} is above {name}_max={high:g}; make it the smaller one.")
     return (low, high) if high > 0 else None

@@ -238,12 +238,11 @@ def begin(args, codec, width: int, height: int, seed: int) -> HistoryMemory:
     if args.image:
         return HistoryMemory.from_image(*codec.encode_image(fit(read_image(args.image))), seed=seed)
     if args.video:
-        first, last, count = read_ends(args.video, fit=fit)
-        windows = last[len(last) % CHUNK_FRAMES :].split(CHUNK_FRAMES)
-        if count < CHUNK_FRAMES:
-            raise ValueError(f"{args.video.name}: it has {count} frames, a film goes on from 33 or more")
-        latents = torch.cat([codec.encode(window) for window in windows], dim=2)
-        return HistoryMemory.from_video(codec.encode(first), latents, seed=seed, count=count // CHUNK_FRAMES)
+        ends = read_ends(args.video, fit=fit)
+        if ends.count < CHUNK_FRAMES:
+            raise ValueError(f"{args.video.name}: it has {ends.count} frames, a film goes on from 33 or more")
+        latents = torch.cat([codec.encode(window) for window in ends.windows], dim=2)
+        return HistoryMemory.from_video(codec.encode(ends.first), latents, seed=seed, count=ends.count // CHUNK_FRAMES)
     return HistoryMemory.empty(width, height)
 
 

@@ -2,7 +2,7 @@
 
 from io import BytesIO
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .seams import VISIBLE
 
@@ -18,8 +18,12 @@ BACKGROUND, PANEL, LINE, TEXT, DIM = "#1b1b1f", "#26262c", "#3d3d46", "#e6e6ea",
 BLUE, ORANGE, RED = "#6aa9ff", "#f0a35e", "#ff6b6b"
 
 
+GREEN = "#7fc98f"
+CHANGE = {"cut": "cut", "blend": "blend", "image": "picture"}  # where the film was told to change
+
+
 CHARTS = [  # title, keys with their colours, a line to compare with
-    ("Seam: 1 is as any moment, 2 is seen", [("seam", BLUE)], VISIBLE),
+    ("Seam: 1 is as any moment, 2 is seen; green: meant", [("seam", BLUE)], VISIBLE),
     ("Brightness (blue) and saturation (orange) drift", [("brightness_drift", BLUE), ("saturation_drift", ORANGE)], 0),
     ("Sharpness, times the first chunk's", [("sharpness_drift", BLUE)], 1),
     ("Seconds a chunk", [("seconds", BLUE)], None),
@@ -33,7 +37,7 @@ def draw_report(report: dict, thumbnails: list[bytes]) -> Image.Image:
     rows, summary = report["chunks"], report["summary"]
     shown = {index: Image.open(BytesIO(thumbnails[index])) for index in _choose(rows)}
     columns, card, chart = 5, (WIDTH - 2 * MARGIN - 4 * GAP) // 5, (WIDTH - 2 * MARGIN - 2 * GAP) // 3
-    picture = max((t.height * (card - 2) // t.width for t in shown.values()), default=100)
+    picture = min(max((t.height * (card - 2) // t.width for t in shown.values()), default=100), card)
     card_height, chart_height = picture + 178, 170
     cards_top = MARGIN + 84 + 2 * (chart_height + GAP) + 30
     height = cards_top + -(-len(shown) // columns) * (card_height + GAP) + MARGIN
@@ -47,7 +51,7 @@ def draw_report(report: dict, thumbnails: list[bytes]) -> Image.Image:
         x, y = MARGIN + i % 3 * (chart + GAP), MARGIN + 78 + i // 3 * (chart_height + GAP)
         _chart(draw, (x, y, x + chart, y + chart_height), title, rows, keys, level)
     if len(shown) < len(rows):
-        some = f"{len(shown)} of {len(rows)} chunks: first, last, worst seams, changes of prompt, and some between"
+        some = f"{len(shown)} of {len(rows)} chunks: first, last, worst seams, changes, and some between"
         draw.text((MARGIN, cards_top - 28), some, DIM, _font(16))
     for i, (index, thumbnail) in enumerate(shown.items()):
         x, y = MARGIN + i % columns * (card + GAP), cards_top + i // columns * (card_height + GAP)
@@ -59,8 +63,8 @@ def _choose(rows: list[dict]) -> list[int]:
     """Which chunks get a card."""
     if len(rows) <= CARDS:
         return list(range(len(rows)))
-    said = [i for i in range(1, len(rows)) if rows[i]["prompt"] != rows[i - 1]["prompt"]]
-    worst = sorted(range(len(rows)), key=lambda i: -(rows[i]["seam"] or 0))
+    said = [i for i in range(1, len(rows)) if rows[i]["prompt"] != rows[i - 1]["prompt"] or rows[i]["change"]]
+    worst = sorted(range(len(rows)), key=lambda i: 0 if rows[i]["change"] else -(rows[i]["seam"] or 0))
     chosen = {0, len(rows) - 1, *worst[:10], *said[:20]}
     others = [i for i in range(len(rows)) if i not in chosen]
     left = CARDS - len(chosen)
@@ -71,6 +75,8 @@ def _headline(summary: dict) -> str:
     parts = [f"{_count(summary['visible_seams'], 'seam')} likely seen"]
     if summary["worst_seam"]:
         parts[0] += f" (the worst, {summary['worst_seam']['value']:.1f}, before chunk {summary['worst_seam']['chunk']})"
+    if summary["changes"]:
+        parts.append(f"{_count(summary['changes'], 'chunk')} with a meant change")
     for key in ("brightness_drift", "saturation_drift"):
         if summary[key]:
             parts.append(f"{key.split('_')[0]} up to {summary[key]['value']:+.3f}")
@@ -83,7 +89,9 @@ def _chart(draw, box, title, rows, keys, level) -> None:
     left, top, right, bottom = box
     draw.rounded_rectangle(box, 8, PANEL)
     draw.text((left + 14, top + 9), title, DIM, _font(15))
-    known = [r[key] for r in rows for key, _ in keys if r[key] is not None]
+    meant = {i for i, r in enumerate(rows) if keys[0][0] == "seam" and r["change"] and r["seam"] is not None}
+    # A cut is higher than all seams, and would make them flat.
+    known = [r[key] for i, r in enumerate(rows) for key, _ in keys if r[key] is not None and i not in meant]
     if not known:
         draw.text((left + 14, (top + bottom) // 2), "not known", LINE, _font(17))
         return
@@ -93,7 +101,7 @@ def _chart(draw, box, title, rows, keys, level) -> None:
     x0, y0, x1, y1 = left + 62, top + 42, right - 16, bottom - 30
 
     def at(i, value):
-        return x0 + (x1 - x0) * i / max(1, len(rows) - 1), y1 - (y1 - y0) * (value - low) / (high - low)
+        return x0 + (x1 - x0) * i / max(1, len(rows) - 1), y1 - (y1 - y0) * (min(value, high) - low) / (high - low)
 
     for value in (low, high):
         y = at(0, value)[1]
@@ -105,6 +113,8 @@ def _chart(draw, box, title, rows, keys, level) -> None:
             draw.line((x, y, x + 5, y), ORANGE if level == VISIBLE else DIM)
     for value, anchor in ((rows[0]["chunk"], "la"), (rows[-1]["chunk"], "ra")):
         draw.text((x0 if anchor == "la" else x1, y1 + 8), f"chunk {value}", DIM, _font(13), anchor=anchor)
+    for x in (at(i, 0)[0] for i in meant):
+        draw.line((x, y0, x, y1), GREEN)
     for key, colour in keys:
         points = [at(i, r[key]) if r[key] is not None else None for i, r in enumerate(rows)]
         for a, b in zip(points, points[1:]):
@@ -118,16 +128,19 @@ def _chart(draw, box, title, rows, keys, level) -> None:
 def _card(image, draw, box, row, thumbnail, picture) -> None:
     left, top, right, bottom = box
     draw.rounded_rectangle(box, 8, PANEL)
-    scaled = thumbnail.resize((right - left - 2, max(1, thumbnail.height * (right - left - 2) // thumbnail.width)))
-    image.paste(scaled, (left + 1, top + 1 + (picture - scaled.height) // 2))
+    room = right - left - 2, picture
+    scaled = ImageOps.contain(thumbnail, room)
+    image.paste(scaled, (left + 1 + (room[0] - scaled.width) // 2, top + 1 + (picture - scaled.height) // 2))
     y, width = top + picture + 12, right - left - 24
     draw.text((left + 12, y), f"chunk {row['chunk']}", TEXT, _font(18))
     draw.text((right - 12, y + 2), f"{row['time']:.2f} s", DIM, _font(15), anchor="ra")
     for i, line in enumerate(_wrap(draw, row["prompt"] or "", width, 3)):
         draw.text((left + 12, y + 28 + 19 * i), line, TEXT, _font(14))
     y += 90
-    seam = row["seam"]
-    draw.text((left + 12, y), "seam " + _show(seam, ".1f"), RED if (seam or 0) >= VISIBLE else DIM, _font(14))
+    seam, change = row["seam"], row["change"]
+    colour = GREEN if change else RED if (seam or 0) >= VISIBLE else DIM
+    said = f", {CHANGE[change]}" if change else ""
+    draw.text((left + 12, y), f"seam {_show(seam, '.1f')}{said}", colour, _font(14))
     seed = "" if row["seed"] is None else f"seed {row['seed']}"
     draw.text((right - 12, y), seed, DIM, _font(14), anchor="ra")
     drift = (

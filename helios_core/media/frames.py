@@ -1,9 +1,13 @@
 """Pictures of any size and videos of any length, as frames (T, H, W, 3) in 0..1."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
 
 import av
@@ -13,25 +17,36 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..network.config import CHUNK_FRAMES
+from ..network.config import CHUNK_FRAMES, FPS
 
 TAIL = 3 * CHUNK_FRAMES  # as much of a video as a film remembers
+RESIZE = ("crop", "pad", "stretch")
+LONGEST = 60.0  # seconds that a frame is held for when a video is resampled: a clock that jumps further is damaged
+
+
+def rgb(frames: Tensor) -> Tensor:
+    """Frames (..., C) -> (..., 3): one channel is grey, two are grey and alpha, of more the first three count."""
+    return frames[..., :1].expand(*frames.shape[:-1], 3) if frames.shape[-1] < 3 else frames[..., :3]
 
 
 def fit_frames(frames: Tensor, width: int, height: int, mode: str) -> Tensor:
     """Frames (T, H, W, C) brought to (T, height, width, 3).
 
-    "crop" fills the frame and cuts what sticks out, "fit" stretches, "pad" keeps all between black borders. Of more
-    than three channels the first three count, a single one is grey.
+    "crop" fills the frame and cuts what sticks out, "pad" keeps all of it between black borders, "stretch" changes its
+    shape; "fit" is an older name of "stretch".
     """
-    if mode not in ("crop", "fit", "pad"):
-        raise ValueError(f"resize={mode!r}: use 'crop', 'fit' or 'pad'")
-    frames = frames.expand(-1, -1, -1, 3) if frames.shape[-1] == 1 else frames[..., :3]
+    mode = "stretch" if mode == "fit" else mode
+    if mode not in RESIZE:
+        raise ValueError(f"resize={mode!r}: use 'crop', 'pad' or 'stretch'")
+    frames = rgb(frames)
     h, w = frames.shape[1:3]
     if (h, w) == (height, width):
         return frames
-    scale = {"crop": max, "pad": min}.get(mode, lambda *_: None)(height / h, width / w)
-    inner_h, inner_w = (height, width) if scale is None else (max(1, round(h * scale)), max(1, round(w * scale)))
+    if mode == "stretch":
+        inner_h, inner_w = height, width
+    else:
+        scale = (max if mode == "crop" else min)(height / h, width / w)
+        inner_h, inner_w = max(1, round(h * scale)), max(1, round(w * scale))
     x = frames.float().movedim(-1, 1)
     x = F.interpolate(x, size=(inner_h, inner_w), mode="bicubic", antialias=True).clamp(0, 1)
     top, left = (height - inner_h) // 2, (width - inner_w) // 2  # negative where it sticks out
@@ -39,30 +54,82 @@ def fit_frames(frames: Tensor, width: int, height: int, mode: str) -> Tensor:
     return x.movedim(1, -1).contiguous()
 
 
+@dataclass(frozen=True)
+class VideoEnds:
+    """A video's first frame (1, H, W, 3) and its last 99 (T, H, W, 3), fewer if it is shorter.
+
+    `count` is how many frames it has at the rate asked for, `frames` how many the file has, and `fps` at which rate,
+    None where that is not known.
+    """
+
+    first: Tensor
+    last: Tensor
+    count: int
+    frames: int
+    fps: float | None
+
+    @property
+    def windows(self) -> tuple[Tensor, ...]:
+        """Whole windows of 33 frames, three at the most, counted from the end."""
+        return self.last[len(self.last) % CHUNK_FRAMES :].split(CHUNK_FRAMES) if self.count >= CHUNK_FRAMES else ()
+
+
 def read_ends(
     source: str | Path | BytesIO,
     *,
     start: float = 0,
     duration: float = 0,
-    fit: Callable[[Tensor], Tensor] = lambda frames: frames,
+    fps: float | None = None,
+    fit: Callable[[Tensor], Tensor] | None = None,
     check: Callable[[], None] = lambda: None,
-) -> tuple[Tensor, Tensor, int]:
-    """A video's first frame, its last 99 (fewer if it is shorter) and how many it has, in memory for 100 of them.
+) -> VideoEnds:
+    """Both ends of a video, in memory for 100 frames of it.
 
-    `start` and `duration` in seconds choose a part, 0 the whole; `fit`, called with frames (1, H, W, 3), brings each to
-    the size that is wanted before they are put together; `check` is called for each frame, what it raises ends the
-    reading. Raises ValueError for what is no video.
+    `start` and `duration` in seconds choose a part, 0 the whole. `fps` resamples it: each moment shows the frame that
+    was on the screen then; None takes every frame once, whatever the rate. `fit`, called with frames (1, H, W, 3),
+    brings each to the size that is wanted; without it all have the first one's. `check` is called for each frame, what
+    it raises ends the reading. Raises ValueError for what is no video.
     """
-    first, tail, count = None, deque(maxlen=TAIL), 0
-    for frame in _decode(source, start, duration):
-        check()
-        first = first or frame
-        tail.append(frame)
-        count += 1
+    first, tail, count, read = None, deque(maxlen=TAIL), 0, 0
+    with _Video(source) as video:
+        frames = video.frames(start, duration)
+        for frame, times in _counted(frames) if fps is None else _resampled(frames, fps, video.fps or fps):
+            check()
+            first = first or frame
+            tail.extend(repeat(frame, min(times, TAIL)))
+            count, read = count + times, read + 1
     if first is None:
         raise ValueError(f"{_name(source)}: no frames between {start:g} s and {start + duration:g} s")
-    first, tail = (torch.cat([fit(_pixels([frame])) for frame in frames]) for frames in ([first], tail))
-    return first, tail, count
+    fit = fit or _to_size_of(first)
+    first, tail = (torch.cat([fit(_pixels(frame)[None]) for frame in frames]) for frames in ([first], tail))
+    return VideoEnds(first, tail, count, read, video.fps)
+
+
+def moments(count: int, source_fps: float, fps: float) -> Tensor:
+    """Which of `count` frames at `source_fps` is on the screen at each moment, `fps` a second."""
+    shown = torch.arange(max(1, round(count * fps / source_fps))) * source_fps / fps
+    return (shown + 1e-3 * source_fps).long().clamp(max=count - 1)
+
+
+def _counted(frames) -> Iterator[tuple[av.VideoFrame, int]]:
+    return ((frame, 1) for _, frame in frames)
+
+
+def _resampled(frames, fps: float, source_fps: float) -> Iterator[tuple[av.VideoFrame, int]]:
+    """Each frame with the number of moments, `fps` a second, at which it is the one on the screen."""
+    shown, begin, since, moments = None, 0.0, 0.0, 0
+    for seconds, frame in frames:
+        if shown is None:
+            begin = seconds
+        else:
+            # A millisecond early: times are rounded to the stream's own clock.
+            until = min(seconds - begin - 1e-3, since + LONGEST)
+            times = max(0, math.ceil(until * fps) - moments)
+            yield shown, times
+            moments += times
+        shown, since = frame, seconds - begin
+    if shown is not None:
+        yield shown, max(1, round((since + 1 / source_fps) * fps) - moments)
 
 
 def read_image(path: str | Path) -> Tensor:
@@ -84,46 +151,76 @@ def read_image(path: str | Path) -> Tensor:
 def read_chunks(
     source: str | Path | BytesIO, size: int = CHUNK_FRAMES, *, start: float = 0, duration: float = 0
 ) -> Iterator[Tensor]:
-    """A video's frames, `size` at a time, the last ones fewer; else as `read_ends`."""
-    group = []
-    for frame in _decode(source, start, duration):
-        group.append(frame)
-        if len(group) == size:
-            yield _pixels(group)
-            group = []
+    """A video's frames, `size` at a time, the last ones fewer, all of the first one's size; else as `read_ends`."""
+    group, fit = [], None
+    with _Video(source) as video:
+        for _, frame in video.frames(start, duration):
+            fit = fit or _to_size_of(frame)
+            group.append(fit(_pixels(frame)[None]))
+            if len(group) == size:
+                yield torch.cat(group)
+                group = []
     if group:
-        yield _pixels(group)
+        yield torch.cat(group)
 
 
-def _decode(source, start: float, duration: float) -> Iterator[av.VideoFrame]:
-    if isinstance(source, BytesIO):
-        source.seek(0)
-    try:
-        # absolute: FFmpeg takes what is before a colon for a protocol
-        with av.open(source if isinstance(source, BytesIO) else os.path.abspath(source)) as container:
-            if not container.streams.video:
-                raise ValueError(f"{_name(source)}: there is no video in it")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            begin = (stream.start_time or 0) * stream.time_base
-            for frame in container.decode(stream):
-                # Half a millisecond: times are rounded to the stream's own clock.
-                seconds = 0.0 if frame.pts is None else float(frame.pts * frame.time_base - begin) + 5e-4
+class _Video:
+    """A file that is being read: its pictures, not a cover that music players show."""
+
+    def __init__(self, source: str | Path | BytesIO):
+        self.source, self.fps = source, None
+
+    def __enter__(self) -> "_Video":
+        if isinstance(self.source, BytesIO):
+            self.source.seek(0)
+        with self._errors():
+            # absolute: FFmpeg takes what is before a colon for a protocol
+            self.container = av.open(self.source if isinstance(self.source, BytesIO) else os.path.abspath(self.source))
+        cover = av.stream.Disposition.attached_pic
+        streams = [stream for stream in self.container.streams.video if not stream.disposition & cover]
+        if not streams:
+            self.container.close()
+            raise ValueError(f"{_name(self.source)}: there is no video in it")
+        self.stream = streams[0]
+        self.stream.thread_type = "AUTO"
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        self.fps = float(rate) if rate else None
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.container.close()
+
+    def frames(self, start: float, duration: float) -> Iterator[tuple[float, av.VideoFrame]]:
+        """(seconds from the beginning, frame) of a part."""
+        begin = (self.stream.start_time or 0) * self.stream.time_base
+        with self._errors():
+            for number, frame in enumerate(self.container.decode(self.stream)):
+                # Raw streams have no times. Half a millisecond: others are rounded to the stream's own clock.
+                known = frame.pts is not None
+                seconds = float(frame.pts * frame.time_base - begin) + 5e-4 if known else number / (self.fps or FPS)
                 if duration and seconds >= start + duration:
                     return
                 if seconds >= start:
-                    yield frame
-    except av.FFmpegError as error:
-        raise ValueError(f"{_name(source)}: cannot be read as a video ({error})") from error
+                    yield seconds, frame
+
+    @contextmanager
+    def _errors(self):
+        try:
+            yield
+        except av.FFmpegError as error:
+            raise ValueError(f"{_name(self.source)}: cannot be read as a video ({error})") from error
 
 
-def _pixels(frames) -> Tensor:
-    """(T, H, W, 3), turned upright: phones write pictures as the sensor lay, and a note how to turn them."""
-    pictures = []
-    for frame in frames:
-        pixels = frame.to_ndarray(format="rgb24")
-        pictures.append(np.rot90(pixels, round(getattr(frame, "rotation", 0) / 90)))
-    return torch.from_numpy(np.stack(pictures)).float() / 255
+def _pixels(frame: av.VideoFrame) -> Tensor:
+    """(H, W, 3) in 0..1, turned upright: phones write pictures as the sensor lay, and a note how to turn them."""
+    pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(getattr(frame, "rotation", 0) / 90))
+    return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
+
+
+def _to_size_of(frame: av.VideoFrame) -> Callable[[Tensor], Tensor]:
+    """For streams that change their size: all of a later frame within the first one's."""
+    height, width = _pixels(frame).shape[:2]
+    return lambda frames: fit_frames(frames, width, height, "pad")
 
 
 def _name(source) -> str:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from .frames import rgb
 from .seams import NEIGHBOURS, changes, seam_score
 
 LUMA = torch.tensor([0.2126, 0.7152, 0.0722])  # BT.709
@@ -34,7 +35,7 @@ def measure_chunks(chunks: Iterable[Tensor]) -> Iterator[ChunkMeasure]:
     """Measure chunks of frames (T, H, W, 3) in 0..1, one after the other; keeps only a chunk's last frames."""
     last = None
     for frames in chunks:
-        frames = frames[..., :3].float()
+        frames = rgb(frames).float().nan_to_num()
         luma = frames @ LUMA.to(frames)
         laplacian = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3).to(frames)
         edges = F.conv2d(luma.unsqueeze(1), laplacian) if min(luma.shape[1:]) > 2 else torch.zeros(1)

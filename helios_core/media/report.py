@@ -7,26 +7,28 @@ from ..network.config import CHUNK_FRAMES, FPS
 from .measure import ChunkMeasure
 from .seams import VISIBLE
 
+CHANGES = ("cut", "blend", "image")
+
 
 def film_report(measures: Iterable[ChunkMeasure], log: Iterable[dict] = (), first_chunk: int = 0) -> dict:
     """Numbers for JSON: of each chunk, and a summary.
 
-    `log` has a record for each chunk of the film from chunk 0 on, as `HistoryMemory.log`; `first_chunk` is the first
-    one measured. Drifts are against that one: differences of brightness and saturation, a ratio of sharpness.
+    `log` has records of the film's chunks with their numbers, as `HistoryMemory.log`; `first_chunk` is the first one
+    measured. Drifts are against that one: differences of brightness and saturation, a ratio of sharpness.
+
+    A row's "change" is "cut", "blend" or "image" where the film was told to change: such a jump is meant, and no fault.
     """
-    measures, log = list(measures), [entry if isinstance(entry, dict) else {} for entry in log]
-    rows, first, said = [], measures[0] if measures else None, []
-    for entry in log:
-        prompt = entry.get("prompt")
-        said.append(prompt if isinstance(prompt, str) else said[-1] if said else None)
-    for index, m in enumerate(measures, first_chunk):
-        entry = log[index] if index < len(log) else {}
+    measures, rows = list(measures), []
+    first, records = measures[0] if measures else None, _by_chunk(log)
+    for chunk, m in enumerate(measures, first_chunk):
+        entry = records.get(chunk, {})
         rows.append(
             {
-                "chunk": index,
-                "frame": index * CHUNK_FRAMES,
-                "time": round(index * CHUNK_FRAMES / FPS, 3),
-                "prompt": said[index] if index < len(log) else None,
+                "chunk": chunk,
+                "frame": chunk * CHUNK_FRAMES,
+                "time": round(chunk * CHUNK_FRAMES / FPS, 3),
+                "prompt": entry.get("prompt"),
+                "change": entry.get("change"),
                 "seed": _number(entry.get("seed"), least=0),
                 "seam": _number(m.seam),
                 "brightness": _number(m.brightness),
@@ -45,6 +47,21 @@ def film_report(measures: Iterable[ChunkMeasure], log: Iterable[dict] = (), firs
     return {"chunks": rows, "summary": _summary(rows)}
 
 
+def _by_chunk(log: Iterable[dict]) -> dict[int, dict]:
+    """Records by their chunk's number, each with its prompt and its change. They come out of files too: what is none
+    is left out."""
+    found, prompt = {}, None
+    known = [entry for entry in log if isinstance(entry, dict) and type(entry.get("chunk")) is int]
+    for entry in sorted(known, key=lambda entry: entry["chunk"]):
+        said, change = entry.get("prompt"), entry.get("change")
+        said = said if isinstance(said, str) else prompt
+        if not (isinstance(change, str) and change in CHANGES):  # files of before have none: another prompt is a cut or a blend
+            change = "cut" if prompt is not None and said != prompt else None
+        found[entry["chunk"]] = {**entry, "prompt": said, "change": change}
+        prompt = said
+    return found
+
+
 def _number(value, unit: float = 1, least: float = -math.inf):
     """Numbers come out of files too: what is none, or beyond all measure, is left out."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < 2**64:
@@ -53,10 +70,11 @@ def _number(value, unit: float = 1, least: float = -math.inf):
 
 
 def _summary(rows: list[dict]) -> dict:
-    def extreme(key):
+    def extreme(key, rows=rows):
         known = [(abs(r[key]), r[key], r["chunk"]) for r in rows if r[key] is not None]
         return {"value": max(known)[1], "chunk": max(known)[2]} if known else None
 
+    unmeant = [r for r in rows if r["change"] is None]
     seconds = [r["seconds"] for r in rows if r["seconds"] is not None and not r["reused"]]
     return {
         "chunks": len(rows),
@@ -64,8 +82,9 @@ def _summary(rows: list[dict]) -> dict:
         "seconds_of_film": round(len(rows) * CHUNK_FRAMES / FPS, 3),
         "seconds_taken": round(sum(seconds), 3) if seconds else None,
         "frames_per_second": round(len(seconds) * CHUNK_FRAMES / sum(seconds), 3) if sum(seconds) else None,
-        "visible_seams": sum(r["seam"] is not None and r["seam"] >= VISIBLE for r in rows),
-        "worst_seam": extreme("seam"),
+        "visible_seams": sum(r["seam"] is not None and r["seam"] >= VISIBLE for r in unmeant),
+        "worst_seam": extreme("seam", unmeant),
+        "changes": len(rows) - len(unmeant),
         "brightness_drift": extreme("brightness_drift"),
         "saturation_drift": extreme("saturation_drift"),
     }

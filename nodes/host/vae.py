@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ...helios_core import HistoryMemory
-from ...helios_core.media.frames import fit_frames
+from ...helios_core.media.frames import VideoEnds, fit_frames
 from ...helios_core.network.config import CHUNK_FRAMES, CHUNK_LATENTS
 from .video_input import ends
 
@@ -69,17 +69,26 @@ def encode_image(vae, image: torch.Tensor, width: int, height: int, resize: str)
 def check_picture(image: torch.Tensor) -> None:
     if len(image) != 1:
         raise ValueError(f"image: {len(image)} pictures came, one is needed; frames of a clip make a video.")
+    check_finite("image", image)
 
 
-def encode_video(vae, video, width: int, height: int, resize: str) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """A VIDEO or a batch of pictures -> its first frame's latent, its last windows' (three at the most), and how many
-    windows of 33 frames it has in all."""
-    first, last, frames = ends(video, lambda frames: fit_frames(frames, width, height, resize))
-    count = frames // CHUNK_FRAMES
-    if not count:
-        raise ValueError(f"video: it has {frames} frames, a film goes on from 33 or more.")
-    windows = last[len(last) % CHUNK_FRAMES :].split(CHUNK_FRAMES)
-    return encode(vae, first), torch.cat([encode(vae, window) for window in windows], dim=2), count
+def check_finite(name: str, frames: torch.Tensor) -> None:
+    if not frames.isfinite().all():
+        raise ValueError(f"{name}: there are pixels that are no numbers (NaN or infinity); look at the node before.")
+
+
+def encode_video(
+    vae, video, width: int, height: int, resize: str, fps: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor, VideoEnds]:
+    """A VIDEO or a batch of pictures -> its first frame's latent, its last windows' (three at the most), and what was
+    found in it. `fps` resamples it; None takes every frame once."""
+    found = ends(video, lambda frames: fit_frames(frames, width, height, resize), fps)
+    if not found.windows:
+        raise ValueError(f"video: it has {found.count} frames, and {CHUNK_FRAMES} or more are needed to continue it.")
+    for frames in (found.first, *found.windows):
+        check_finite("video", frames)
+    windows = torch.cat([encode(vae, window) for window in found.windows], dim=2)
+    return encode(vae, found.first), windows, found
 
 
 def memory_picture(memory: HistoryMemory, vae=None) -> torch.Tensor:

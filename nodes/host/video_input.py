@@ -6,18 +6,22 @@ import comfy.model_management as mm
 import torch
 from comfy_api.latest import InputImpl
 
-from ...helios_core.media.frames import read_chunks, read_ends
+from ...helios_core.media.frames import TAIL, VideoEnds, moments, read_chunks, read_ends
 from ...helios_core.network.config import CHUNK_FRAMES
 
 
-def ends(video, fit) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """A video's first frame, its last 99, both fitted, and how many it has; a file is read frame by frame."""
+def ends(video, fit, fps: float | None = None) -> VideoEnds:
+    """Both ends of a video, fitted; a file is read frame by frame. `fps` resamples it, where its rate is known."""
     frames = in_memory(video)
-    if frames is not None:
-        return fit(frames[:1]), fit(frames[-3 * CHUNK_FRAMES :]), len(frames)
-    start, duration = trim(video)
-    check = mm.throw_exception_if_processing_interrupted
-    return read_ends(video.get_stream_source(), start=start, duration=duration, fit=fit, check=check)
+    if frames is None:
+        start, duration = trim(video)
+        check = mm.throw_exception_if_processing_interrupted
+        return read_ends(video.get_stream_source(), start=start, duration=duration, fps=fps, fit=fit, check=check)
+    rate = None if isinstance(video, torch.Tensor) else float(video.get_components().frame_rate)
+    chosen = torch.arange(len(frames))
+    if fps is not None and rate:
+        chosen = moments(len(frames), rate, fps)
+    return VideoEnds(fit(frames[:1]), fit(frames[chosen[-TAIL:]]), len(chosen), len(frames), rate)
 
 
 def chunks(video) -> Iterator[torch.Tensor]:
