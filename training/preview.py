@@ -17,11 +17,10 @@ from .world import make_film, random_scene
 
 def colours_of(latents: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
     """A chunk's latents (1, 16, 9, h, w) and the frames (33, 8h, 8w, 3) in 0..1 decoded from them -> rows of channels
-    (N, 16) and the mean RGB (N, 3) in -1..1 of the pixels that each stands for."""
-    video = frames.movedim(-1, 0)[None] * 2 - 1
-    video = torch.cat([video[:, :, :1].expand(-1, -1, 4, -1, -1), video[:, :, 1:]], dim=2)  # the first stands for one
-    colours = F.avg_pool3d(video, (4, 8, 8))
-    return tuple(x.movedim(1, -1).flatten(0, -2) for x in (latents, colours))
+    (N, 16) and the mean RGB (N, 3) in -1..1 of the pixels that each stands for. Without the first latent, which stands
+    for one frame where others do for four, and has a code of its own."""
+    colours = F.avg_pool3d(frames[1:].movedim(-1, 0)[None] * 2 - 1, (4, 8, 8))
+    return tuple(x.movedim(1, -1).flatten(0, -2) for x in (latents[:, :, 1:], colours))
 
 
 def fit(codec: VideoCodec, films: int = 60, seed: int = 0) -> tuple[Tensor, Tensor, float]:
