@@ -1,51 +1,33 @@
 """Helios, the autoregressive video model (arXiv 2603.04379), in plain PyTorch."""
 
-from .diffusion.recipe import RECIPES, Recipe, override, parse_steps
-from .film.denoise import ModelDenoiser
-from .film.director import Back, Director, Go, Hold, ScheduleDirector, Stop
-from .film.keyframes import Keyframe
-from .film.loop import chunk_count, film_records, step_count
-from .film.memory import HistoryMemory
-from .film.prompts import PromptSchedule, Segment, parse_schedule
-from .film.record import Chunk, Start, Step
-from .film.store import ChunkStore
-from .network.checkpoint import Checkpoint
-from .network.config import CHUNK_FRAMES, CHUNK_LATENTS, FPS, HeliosConfig
-from .network.load import load_checkpoint, load_transformer
-from .network.transformer import HeliosTransformer, History, Text
+from importlib import import_module
 
-__all__ = [
-    "Back",
-    "CHUNK_FRAMES",
-    "CHUNK_LATENTS",
-    "Checkpoint",
-    "Chunk",
-    "ChunkStore",
-    "Director",
-    "FPS",
-    "Go",
-    "HeliosConfig",
-    "HeliosTransformer",
-    "History",
-    "HistoryMemory",
-    "Hold",
-    "Keyframe",
-    "ModelDenoiser",
-    "PromptSchedule",
-    "RECIPES",
-    "Recipe",
-    "ScheduleDirector",
-    "Segment",
-    "Start",
-    "Step",
-    "Stop",
-    "Text",
-    "chunk_count",
-    "film_records",
-    "load_checkpoint",
-    "load_transformer",
-    "override",
-    "parse_schedule",
-    "parse_steps",
-    "step_count",
-]
+# Imported when first used: torch takes seconds, and the command line has something to say before.
+_NAMES = {
+    "diffusion.recipe": ("RECIPES", "Recipe", "override", "parse_steps"),
+    "film.denoise": ("ModelDenoiser",),
+    "film.director": ("Back", "Director", "Go", "Hold", "ScheduleDirector", "Stop"),
+    "film.keyframes": ("Keyframe",),
+    "film.loop": ("chunk_count", "film_records", "step_count"),
+    "film.memory": ("HistoryMemory",),
+    "film.prompts": ("PromptSchedule", "Segment", "parse_schedule"),
+    "film.record": ("Chunk", "Start", "Step"),
+    "film.store": ("ChunkStore",),
+    "network.checkpoint": ("Checkpoint",),
+    "network.config": ("CHUNK_FRAMES", "CHUNK_LATENTS", "FPS", "HeliosConfig"),
+    "network.load": ("load_checkpoint", "load_transformer"),
+    "network.transformer": ("HeliosTransformer", "History", "Text"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

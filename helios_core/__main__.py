@@ -1,8 +1,8 @@
-"""python -m helios_core is the command helios."""
+"""`python -m helios_core` is the command `helios`."""
 
 import sys
 
-from .command.cli import main
+from .command.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Weights from the Hugging Face hub into ComfyUI's folders: resumed where they were left, checked by their hashes."""
+"""`helios download`: weights from the Hugging Face hub into ComfyUI's folders; resumed after a stop, checked."""
 
 import contextlib
 import errno
@@ -8,6 +8,8 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+from .requests import DownloadRequest
 
 MODELS = {name: f"BestWishYsh/Helios-{name.capitalize()}" for name in ("distilled", "mid", "base")}
 WAN = "Comfy-Org/Wan_2.1_ComfyUI_repackaged"
@@ -19,10 +21,18 @@ OF_A_MODEL = re.compile(r"transformer/\w[\w.-]*\.(json|safetensors)")  # a mirro
 SPARE = 2**30  # bytes of the disk that are left free
 
 
+def download(request: DownloadRequest) -> None:
+    """Fetch a model with its text encoder and VAE, or what is missing of them. Raises ValueError or OSError."""
+    models = request.to or find_models_folder()
+    if models is None:
+        raise ValueError("there is no ComfyUI around this folder; name the models folder to fill with --to")
+    fetch_files(list_files(request.model, models), models)
+
+
 @dataclass(frozen=True)
 class Item:
-    """A file of a repository at a commit (`revision`) and where it belongs; `digest` is the hub's SHA-256, of small
-    files git's own SHA-1."""
+    """A file of a repository at commit `revision`, and where it goes. `digest` is the hub's SHA-256; for small files it
+    is git's SHA-1."""
 
     repo: str
     name: str
@@ -36,29 +46,30 @@ class Item:
         return self.target.with_name(f"{self.target.name}.part")
 
     def is_here(self) -> bool:
-        """Whole and right: sizes are compared first, since hashing takes a minute for 28 GB."""
+        """Whether it is whole and right. Sizes are compared first: hashing 28 GB takes a minute."""
         return self.target.is_file() and self.target.stat().st_size == self.size and self.is_right(self.target)
 
     def is_right(self, file: Path) -> bool:
         return (checksum if len(self.digest) == 64 else git_checksum)(file) == self.digest
 
 
-def plan(model: str, models: Path) -> list[Item]:
-    """What "distilled", "mid" or "base" takes, below ComfyUI's folder `models`; the hub tells sizes and checksums.
+def list_files(model: str, models: Path) -> list[Item]:
+    """The files of "distilled", "mid" or "base", below ComfyUI's folder `models`; the hub gives sizes and checksums.
 
-    Raises OSError where the hub cannot be reached, or has not all of it."""
+    Raises OSError where the hub cannot be reached or does not have them all.
+    """
     from huggingface_hub import HfApi
 
     folder = models / "diffusion_models" / MODELS[model].split("/")[1]
     wanted = {MODELS[model]: lambda name: folder / name if OF_A_MODEL.fullmatch(name) else None}
-    places = {name: models / place / Path(name).name for place, name in WAN_FILES.items()}
-    wanted[WAN] = places.get
+    targets = {name: models / kind / Path(name).name for kind, name in WAN_FILES.items()}
+    wanted[WAN] = targets.get
     items = []
-    for repo, place in wanted.items():
-        with reached():
+    for repo, target_of in wanted.items():
+        with hub_errors():
             info = HfApi().model_info(repo, files_metadata=True)
         for file in info.siblings:
-            target = place(file.rfilename)
+            target = target_of(file.rfilename)
             if target is not None:
                 digest = file.lfs.sha256 if file.lfs else file.blob_id
                 items.append(Item(repo, file.rfilename, target, file.size, digest, info.sha))
@@ -67,13 +78,13 @@ def plan(model: str, models: Path) -> list[Item]:
     if not any(item.repo != WAN and item.name.endswith(".safetensors") for item in items):
         lacking.append(f"{MODELS[model]}/transformer/*.safetensors")
     if lacking:
-        raise OSError(f"not on the hub any more: {', '.join(lacking)}")
+        raise OSError(f"the Hugging Face hub no longer has {', '.join(lacking)}")
     return items
 
 
-def download(items: list[Item], models: Path, log=print) -> None:
-    """Fetch what is not here yet. Raises OSError where the disk is too small, a file did not come as it should, or
-    somebody else is at it."""
+def fetch_files(items: list[Item], models: Path, log=print) -> None:
+    """Fetch what is not here yet. Raises OSError where the disk is too small, a file arrives damaged, or another
+    download is running."""
     from filelock import FileLock, Timeout
 
     models.mkdir(parents=True, exist_ok=True)
@@ -81,13 +92,13 @@ def download(items: list[Item], models: Path, log=print) -> None:
         with FileLock(models / ".helios-download.lock", timeout=0):
             fetch_missing(items, models, log)
     except Timeout as error:
-        raise OSError(f"{models}: another download is under way") from error
+        raise OSError(f"{models}: another download is running") from error
 
 
 def fetch_missing(items: list[Item], models: Path, log) -> None:
     log(f"{len(items)} files, {sum(item.size for item in items) / 1e9:.1f} GB, into {models}")
     if any(item.target.exists() for item in items):
-        log("checking what is there")
+        log("checking the files that are already there")
     missing, needs = [item for item in items if not item.is_here()], {}
     for item in missing:
         folder = item.target.parent
@@ -97,28 +108,28 @@ def fetch_missing(items: list[Item], models: Path, log) -> None:
         needs[disk] = (folder, needs.get(disk, (folder, 0))[1] + need)
     for folder, need in needs.values():
         if need + min(need, SPARE) > (free := shutil.disk_usage(folder).free):
-            raise OSError(f"{folder}: {need / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+            raise OSError(f"{folder}: {need / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
     for item in missing:
         log(f"{item.target.relative_to(models)}: {item.size / 1e9:.2f} GB")
         fetch(item)
-        put(item, log)
-    log("all there" if missing else "all was there already")
+        move_to_target(item, log)
+    log("done" if missing else "everything was there already")
 
 
-def put(item: Item, log) -> None:
-    """What has come whole and right to its place; what was there stays under another name."""
+def move_to_target(item: Item, log) -> None:
+    """Check a file that has arrived and give it its name. A file that had it is kept under another one."""
     if not item.is_right(item.part):
         item.part.unlink()
-        raise OSError(f"{item.name}: not what the hub says it is (its hash); run the command again")
+        raise OSError(f"{item.name}: it arrived damaged (its hash is wrong); run the command again")
     if item.target.exists():
         names = (item.target.with_name(f"{item.target.name}.old{n}") for n in ("", *range(2, 1000)))
         os.replace(item.target, old := next(name for name in names if not name.exists()))
-        log(f"  another file of that name is now {old.name}")
+        log(f"  the file that was there is now called {old.name}")
     os.replace(item.part, item.target)
 
 
 def fetch(item: Item) -> None:
-    """Bring the file's `part` to its whole size; hf_hub_download itself would begin anew after a kill."""
+    """Download the file, or the rest of its `part`; hf_hub_download itself starts over after a kill."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
@@ -130,19 +141,19 @@ def fetch(item: Item) -> None:
             file.truncate(begin := 0)
         if begin < item.size:
             url, headers = hf_hub_url(item.repo, item.name, revision=item.revision), build_hf_headers()
-            with reached():
+            with hub_errors():
                 http_get(url, file, resume_size=begin, headers=headers, expected_size=item.size)
 
 
 @contextlib.contextmanager
-def reached():
-    """The hub's client fails in its own ways, and in those of the HTTP library that its version uses."""
+def hub_errors():
+    """Any failure of the hub's client as an OSError: it depends on the HTTP library that its version uses."""
     try:
         yield
     except Exception as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # this machine's disk
             raise
-        raise OSError(f"the Hugging Face hub: {error}. What has come is kept: run the command again") from error
+        raise OSError(f"the Hugging Face hub: {error}. What has arrived is kept; run the command again") from error
 
 
 def checksum(path: Path) -> str:
@@ -161,7 +172,7 @@ def git_checksum(path: Path) -> str:
 
 
 def find_models_folder() -> Path | None:
-    """ComfyUI's models/, where this pack lies in its custom_nodes, or the working folder is in or at a ComfyUI."""
+    """The models folder of the ComfyUI that this pack is installed in, or that the working folder is in."""
     here = [*Path(__file__).resolve().parents, Path.cwd(), *Path.cwd().parents]
     marks = ("main.py", "models", "custom_nodes")
     return next((p / "models" for p in here if all((p / mark).exists() for mark in marks)), None)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from helios_core.command.cli import main
+from helios_core.command.main import main
 
 ROOT = Path(__file__).parents[2]
 

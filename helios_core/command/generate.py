@@ -1,0 +1,97 @@
+"""`helios generate` and `helios extend`: from what was asked for to a film."""
+
+from pathlib import Path
+
+from ..film.beginning import encode_image, encode_video
+from ..film.fingerprint import fingerprint
+from ..film.loop import chunk_count
+from ..film.memory import HistoryMemory
+from ..film.prompts import PromptSchedule, Segment, parse_schedule
+from ..media.frames import fit_frames, read_ends, read_image
+from ..network.config import CHUNK_FRAMES
+from .film import Film, make_film
+from .model_files import ModelFiles, file_versions
+from .output import memory_path, open_output
+from .recall import recall_options
+from .requests import ExtendRequest, FilmRequest, GenerateRequest
+from .stream import check_stream
+from .terminal import say
+
+
+def generate(request: GenerateRequest) -> None:
+    """Make a film from text, a picture or a video. Raises ValueError or OSError."""
+    if request.image and request.video:
+        raise ValueError("--image and --video: a film can only continue from one of them")
+    check_stream(request.stream)
+    schedule = read_schedule(request.prompt, request.schedule)
+    files = ModelFiles.find(request.options)
+    width, height = request.size or files.size
+    files.recipe.check_size(width, height)
+    seed = request.seed or 0
+    source = file_versions([path for path in (request.image, request.video) if path])
+    film = plan_film(request, files, schedule, seed, 0, (width, height, source, request.resize if source else None))
+    with open_output(request, Path("helios.mp4"), film.request_id, seed) as output:
+        say("loading the VAE and the text encoder")
+        codec = files.load_codec()
+        make_film(film, request, output, codec, begin(request, codec, width, height, seed))
+
+
+def extend(request: ExtendRequest) -> None:
+    """Continue a film in a new one. Raises ValueError or OSError."""
+    check_stream(request.stream)
+    path = memory_path(request.memory) if request.memory.suffix == ".mp4" else request.memory
+    memory, notes = HistoryMemory.load(path)
+    if len(memory.frames) > 1:
+        raise ValueError(
+            f"{path.name}: it holds {len(memory.frames)} films at once; only a single film can be extended"
+        )
+    prompt = notes.get("prompt") if request.prompt is None and request.schedule is None else request.prompt
+    schedule = read_schedule(prompt, request.schedule)
+    options = recall_options(request.options, notes, memory.variant, path.name)
+    files = ModelFiles.find(options, memory.variant)
+    files.recipe.check_size(memory.width, memory.height)
+    seed = memory.seed or 0 if request.seed is None else request.seed
+    film = plan_film(request, files, schedule, seed, memory.chunk, fingerprint(memory))
+    with open_output(request, path.with_suffix(".mp4"), film.request_id, seed) as output:
+        say("loading the VAE and the text encoder")
+        make_film(film, request, output, files.load_codec(), memory)
+
+
+def plan_film(
+    request: FilmRequest, files: ModelFiles, schedule: PromptSchedule, seed: int, first: int, beginning_id
+) -> Film:
+    """The film that follows `first` chunks; `beginning_id` says what it begins from, in texts and numbers."""
+    encoders = [path for path in (files.text_encoder, files.vae)]
+    request_id = fingerprint(
+        files.identity(), [str(path.absolute()) for path in encoders], files.options.negative, schedule, beginning_id
+    )
+    return Film(files, schedule, seed, first, first + chunk_count(request.length), request_id)
+
+
+def begin(request: GenerateRequest, codec, width: int, height: int, seed: int) -> HistoryMemory:
+    """What a film continues from: nothing, a picture, or a video."""
+
+    def fit(frames):
+        return fit_frames(frames, width, height, request.resize)
+
+    if request.image:
+        return HistoryMemory.from_image(*encode_image(codec.encode, fit(read_image(request.image))), seed=seed)
+    if request.video:
+        first, last, count = read_ends(request.video, fit=fit)
+        latents = encode_video(codec.encode, first, last)
+        return HistoryMemory.from_video(*latents, seed=seed, count=count // CHUNK_FRAMES)
+    return HistoryMemory.empty(width, height)
+
+
+def read_schedule(prompt: str | None, file: Path | None) -> PromptSchedule:
+    """The texts of a film: one prompt, or a file of them. Raises ValueError or OSError."""
+    if file and prompt:
+        raise ValueError("there is a prompt and a --schedule; give only one of them")
+    if file:
+        try:
+            return parse_schedule(file.read_text("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file.name}: this is not a text file in UTF-8 ({error})") from error
+    if not prompt:
+        raise ValueError("there is no prompt; write one, or give a --schedule")
+    return PromptSchedule((Segment(0, prompt, text=prompt),))
