@@ -1,9 +1,12 @@
 """Fixtures that tests/host and tests/browser share, so that both use the same servers."""
 
+from functools import partial
+
 import pytest
 
 from checkpoints import write_tiny_wan_vae
-from comfy_server import ComfyServer, find_comfyui, find_old_comfyui
+from comfy_process import PlainProcess
+from comfy_server import ComfyServer, find_comfyui, find_new_comfyui, find_new_frontend, find_old_comfyui
 
 
 @pytest.fixture(scope="session")
@@ -36,14 +39,33 @@ def old_server(comfy_path, tmp_path_factory):
     yield from _running(path, tmp_path_factory.mktemp("old_comfyui"))
 
 
+@pytest.fixture(scope="session")
+def new_server(tmp_path_factory):
+    """The newest ComfyUI with the newest frontend."""
+    found = find_new_comfyui()
+    if found is None:
+        pytest.skip(
+            "no ComfyUI 0.33.0 found: set COMFYUI_NEW_PATH to a checkout of it and COMFYUI_NEW_PYTHON to a Python "
+            "with its requirements.txt and the pack's"
+        )
+    path, python = found
+    frontend = find_new_frontend()
+    yield from _running(
+        path,
+        tmp_path_factory.mktemp("new_comfyui"),
+        *(("--front-end-root", str(frontend)) if frontend else ()),
+        process=partial(PlainProcess, python=python),
+    )
+
+
 @pytest.fixture(params=["server", "old_server"])
 def any_server(request):
     """Both, one after the other."""
     return request.getfixturevalue(request.param)
 
 
-def _running(path, base_dir, *extra_args):
-    server = ComfyServer(path, base_dir, extra_args)
+def _running(path, base_dir, *extra_args, **options):
+    server = ComfyServer(path, base_dir, extra_args, **options)
     write_tiny_wan_vae(server.models_dir / "vae" / "tiny_wan_vae.safetensors")
     try:
         yield server.start()

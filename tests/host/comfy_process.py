@@ -39,11 +39,11 @@ def start_process(comfy_path: Path, arguments: list[str], log_file: Path) -> mul
 
 
 class PlainProcess(subprocess.Popen):
-    """The same as people start it, to see that it is the same."""
+    """The same as people start it, to see that it is the same, or for a host with a Python of its own."""
 
-    def __init__(self, comfy_path: Path, arguments: list[str], log_file: Path):
+    def __init__(self, comfy_path: Path, arguments: list[str], log_file: Path, python: str | Path = sys.executable):
         with open(log_file, "ab") as log:
-            command, environment = [sys.executable, "main.py", *arguments], {**THREADS, **os.environ}
+            command, environment = [python, "main.py", *arguments], {**THREADS, **os.environ}
             super().__init__(command, cwd=comfy_path, env=environment, stdout=log, stderr=log)
 
     def is_alive(self) -> bool:

@@ -34,6 +34,23 @@ def find_old_comfyui() -> Path | None:
     return _checkout(os.environ.get("COMFYUI_OLD_PATH", "~/ComfyUI-0.8.0"))
 
 
+def find_new_comfyui() -> tuple[Path, Path] | None:
+    """The newest ComfyUI and its Python: COMFYUI_NEW_PATH and COMFYUI_NEW_PYTHON, else in the home folder.
+
+    It needs an environment of its own: its kernels are of other versions than those of the older ones.
+    """
+    path = _checkout(os.environ.get("COMFYUI_NEW_PATH", "~/ComfyUI-0.33.0"))
+    python = Path(os.environ.get("COMFYUI_NEW_PYTHON", "~/venv-0.33.0/bin/python")).expanduser()
+    return (path, python) if path and python.is_file() else None
+
+
+def find_new_frontend() -> Path | None:
+    """The newest frontend: COMFYUI_NEW_FRONTEND, else ~/frontend-1.58.1, where its wheel is unpacked."""
+    path = os.environ.get("COMFYUI_NEW_FRONTEND", "~/frontend-1.58.1/comfyui_frontend_package/static")
+    path = Path(path).expanduser()
+    return path if (path / "index.html").is_file() else None
+
+
 class ServerDied(Exception):
     """The process ended by itself; the message holds the end of its log."""
 

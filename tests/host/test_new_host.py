@@ -1,0 +1,59 @@
+"""The newest ComfyUI, in an environment of its own: what is told of the others holds there too."""
+
+import numpy as np
+import pytest
+
+from comfy_server import Interrupted
+from helios_core import RECIPES
+from models import POSITIVE, Graph, core_film, film, relative_error
+from seen import Sight, seen
+from test_pack import PINNED, describe, helios_nodes
+
+LARGE = (320, 192)  # so that there is time to cancel
+
+
+def test_all_nodes_are_there(new_server):
+    nodes = helios_nodes(new_server)
+    assert list(nodes) == list(PINNED)
+    for name, pinned in PINNED.items():
+        want = [line.strip() for line in pinned["inputs"].strip().splitlines()]
+        assert describe(nodes[name]) == {"inputs": want, "outputs": pinned["outputs"]}, name
+
+
+def test_a_film_is_the_cores(new_server):
+    assert relative_error(film(new_server), core_film(RECIPES["distilled"])) < 1e-5
+
+
+def test_the_demo(new_server):
+    graph = Graph(new_server)
+    demo, *_ = graph.add("HeliosDemoLoader", variant="distilled")
+    text = graph.add("CLIPTextEncode", clip=[demo, 1], text="A large red star moves right on a navy background.")
+    samples = graph.sample([demo, 0], size=(192, 128), positive=text, length=33)
+    path = graph.save_images(graph.decode(samples, [demo, 2]))
+    graph.run()
+    assert seen(np.load(path)) == Sight("navy", (("red", "star", "right"),))
+
+
+def test_cancelled_and_run_again(new_server):
+    """The chunk that was finished is found, and the film is the one that was never stopped."""
+
+    def make(autosave):
+        graph = Graph(new_server)
+        samples = graph.sample(
+            graph.load(), LARGE, positive=POSITIVE, steps="1", amplify_first_chunk="off", length=99, autosave=autosave
+        )
+        return graph, graph.save(samples)
+
+    graph, saved = make(autosave=True)
+    with new_server.events() as events:
+        prompt_id = new_server.queue(graph, client_id=events.client_id)
+        events.wait_for("progress", count=4)  # of three steps a chunk
+        new_server.interrupt(prompt_id)
+        with pytest.raises(Interrupted):
+            new_server.wait(prompt_id, timeout=30)
+    before = len(new_server.log())
+    graph.run()
+    assert "chunk 0 was on disk; goes on at chunk 1" in new_server.log()[before:]
+    plain, whole = make(autosave=False)
+    plain.run()
+    assert saved.latents.equal(whole.latents)
