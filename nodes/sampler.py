@@ -173,6 +173,8 @@ def make_film(
             f"steps={steps} are too few: CFG-Zero* leaves out the first {recipe.zero_steps + 1} steps, and the first "
             "stage has no more."
         )
+    if unused := schedule.describe_unreached(memory.chunk + chunks):
+        say(unused)
     film = host.Film(model, schedule, negative, memory, recipe, chunks, seed, noise_device)
     kept = host.Autosave(autosave_films, autosave_gb) if autosave else None
     return host.make_film(film, write, kept, host.caller_of(hidden), say)

@@ -1,13 +1,11 @@
 """Finished chunks on disk, so that the same command continues a film that was cut off."""
 
-import time
-
 import torch
 
 from ..film.fingerprint import fingerprint
 from ..film.index import FilmIndex, Run
 from ..film.memory import HistoryMemory
-from ..film.store import ChunkStore, RemovedFilm
+from ..film.store import ChunkStore, describe_removed
 from .model_files import ModelFiles
 from .output import Output
 from .terminal import say
@@ -20,22 +18,14 @@ def open_store(
 ) -> ChunkStore:
     """The store for a film's chunks. Older films are removed to make room, which is said."""
     # Not the seed: it is in the random state of each chunk, and films of all seeds lie together.
-    state = beginning.frames, beginning.anchor, beginning.chunk, beginning.rng_state
+    state = beginning.frames, beginning.anchor, beginning.chunk
     store = ChunkStore(output.chunks, fingerprint("command line", files.identity(), negative, state))
     try:
         if removed := store.tidy(FILMS, BYTES):
-            say(removed_text(store, removed))
+            say(f"{store.root}: {describe_removed(removed)}")
     except OSError as error:
         say(f"{store.root}: older films could not be removed: {error}")
     return store
-
-
-def removed_text(store: ChunkStore, removed: list[RemovedFilm]) -> str:
-    size, chunks = sum(film.size for film in removed), sum(film.chunks for film in removed)
-    day = time.strftime("%Y-%m-%d", time.localtime(max(film.used for film in removed)))
-    films = "1 older film" if len(removed) == 1 else f"{len(removed)} older films"
-    what = f"{films} ({chunks} chunks, {size / 1e6:,.0f} MB, last used {day} or before)"
-    return f"{store.root}: the chunks of {what} were removed to make room"
 
 
 def note_run(store: ChunkStore, output: Output, seed: int, chunks: int, done: int) -> None:

@@ -56,7 +56,7 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
     files, recipe = film.files, film.files.recipe
     if files.is_demo and (beginning.width, beginning.height) != files.size:
         say(f"the demo can only draw at {files.size[0]}x{files.size[1]}; expect nonsense at this size")
-    for text in unreached(film.schedule, film.end):
+    if text := film.schedule.describe_unreached(film.end):
         say(text)
     device = torch.device(files.device).type
     noise_device = beginning.noise_device if beginning.noise_device == device else "cpu"
@@ -113,12 +113,6 @@ def begin_memory(output: Output, beginning: HistoryMemory, notes: dict[str, str]
         beginning.save(output.memory, notes)
     else:
         output.memory.unlink(missing_ok=True)
-
-
-def unreached(schedule: PromptSchedule, end: int) -> list[str]:
-    """A sentence for each prompt that begins where the film has ended."""
-    late = [segment for segment in schedule.segments if segment.start >= end]
-    return [f"the film ends before chunk {end}; this prompt starts at chunk {s.start}: {s.text}" for s in late]
 
 
 def tell_how_to_continue(request: FilmRequest, output: Output, missing: int) -> None:

@@ -77,9 +77,9 @@ def begin(request: GenerateRequest, codec, width: int, height: int, seed: int) -
     if request.image:
         return HistoryMemory.from_image(*encode_image(codec.encode, fit(read_image(request.image))), seed=seed)
     if request.video:
-        first, last, count = read_ends(request.video, fit=fit)
-        latents = encode_video(codec.encode, first, last)
-        return HistoryMemory.from_video(*latents, seed=seed, count=count // CHUNK_FRAMES)
+        ends = read_ends(request.video, fit=fit)
+        latents = encode_video(codec.encode, ends.first, ends.last)
+        return HistoryMemory.from_video(*latents, seed=seed, count=ends.count // CHUNK_FRAMES)
     return HistoryMemory.empty(width, height)
 
 

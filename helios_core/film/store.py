@@ -132,6 +132,15 @@ class ChunkStore:
         return self.folder / f"{name}.safetensors"
 
 
+def describe_removed(removed: list[RemovedFilm]) -> str:
+    """A sentence for people on what `tidy` removed."""
+    films, chunks = len(removed), sum(film.chunks for film in removed)
+    megabytes = sum(film.size for film in removed) / 1e6
+    day = time.strftime("%Y-%m-%d", time.localtime(max(film.used for film in removed)))
+    counts = f"{films} old film{'s' * (films != 1)} ({chunks} chunk{'s' * (chunks != 1)}, {megabytes:,.0f} MB)"
+    return f"removed {counts}, last used {day}, to make room."
+
+
 @dataclass(frozen=True)
 class _Film:
     """What a store has in a film's folder: the sizes of its files in bytes, by name, and when it was last used."""

@@ -55,7 +55,8 @@ def _by_chunk(log: Iterable[dict]) -> dict[int, dict]:
     for entry in sorted(known, key=lambda entry: entry["chunk"]):
         said, change = entry.get("prompt"), entry.get("change")
         said = said if isinstance(said, str) else prompt
-        if not (isinstance(change, str) and change in CHANGES):  # files of before have none: another prompt is a cut or a blend
+        if not (isinstance(change, str) and change in CHANGES):
+            # Files of before have none: another prompt is a cut or a blend.
             change = "cut" if prompt is not None and said != prompt else None
         found[entry["chunk"]] = {**entry, "prompt": said, "change": change}
         prompt = said

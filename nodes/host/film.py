@@ -1,7 +1,6 @@
 """A film as the sampler nodes make it: from disk as far as it is there, the rest by the host's sampler."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +21,7 @@ from ...helios_core import (
 )
 from ...helios_core.film.fingerprint import fingerprint
 from ...helios_core.film.index import FilmIndex, Run
-from ...helios_core.film.store import RemovedFilm
+from ...helios_core.film.store import describe_removed
 from .conds import Prompts, check_conditioning
 from .guider import GuidedDenoiser, sample
 from .identity import Unrecognisable, name_of, name_of_model
@@ -124,21 +123,10 @@ def open_store(film: Film, autosave: Autosave, caller: Caller, say: Say) -> Chun
 
     try:
         if removed := store.tidy(autosave.films, int(autosave.gigabytes * 1e9), keep=in_this_graph):
-            say(removed_text(removed))
+            say(f"Autosave: {describe_removed(removed)}")
     except OSError as error:
         log.warning("The folder of finished chunks could not be tidied up: %s", error)
     return store
-
-
-def removed_text(removed: list[RemovedFilm]) -> str:
-    megabytes = sum(film.size for film in removed) / 1e6
-    chunks = count_of(sum(film.chunks for film in removed), "chunk")
-    day = time.strftime("%Y-%m-%d", time.localtime(max(film.used for film in removed)))
-    return f"Autosave removed {count_of(len(removed), 'old film')} ({chunks}, {megabytes:,.0f} MB, last used {day})."
-
-
-def count_of(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 class Progress:

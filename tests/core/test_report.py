@@ -163,7 +163,9 @@ def test_nothing():
 
 def many(count):
     (m,) = measure_chunks([chunk(RED)])
-    measures = [ChunkMeasure(m.thumbnail, 9.0 if k == count // 3 + 1 else 1.0, 0.5, 0.1, 0.1, 0.01) for k in range(count)]
+    measures = [
+        ChunkMeasure(m.thumbnail, 9.0 if k == count // 3 + 1 else 1.0, 0.5, 0.1, 0.1, 0.01) for k in range(count)
+    ]
     log = [{"chunk": k, "prompt": f"prompt {k // 10} ☃ 日本語 " + "long" * 60} for k in range(count)]
     return film_report(measures, log), [m.thumbnail] * count
 

@@ -246,14 +246,14 @@ def test_limits(server):
     """Of films of before, the last one stays and those used within a day; what goes is said."""
     for steps in ("1", "1,1,2", "1,2,1"):
         run(server, steps=steps, length=33)
-    assert "Autosave removed" not in run(server, steps="1", length=33, autosave_films=1, autosave_gb=0.0)[2]
+    assert "Autosave: removed" not in run(server, steps="1", length=33, autosave_films=1, autosave_gb=0.0)[2]
     age(server, 2)
     _, _, said = run(server, steps="2", length=33, autosave_films=2)
-    assert re.search(r"Autosave removed 1 old film \(1 chunk, \d+ MB, last used \d{4}-\d\d-\d\d", said)
+    assert re.search(r"Autosave: removed 1 old film \(1 chunk, \d+ MB\), last used \d{4}-\d\d-\d\d", said)
     assert len(list(folder(server).iterdir())) == 3
     age(server, 2)
     _, _, said = run(server, steps="1,1,1", length=33, autosave_gb=0.0)
-    assert "Autosave removed 2 old films" in said and len(list(folder(server).iterdir())) == 2
+    assert "removed 2 old films" in said and len(list(folder(server).iterdir())) == 2
     assert run(server, steps="2", length=33)[1] == 1 and run(server, steps="1,1,1", length=33)[1] == 1
 
 
