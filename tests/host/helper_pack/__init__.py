@@ -1,6 +1,7 @@
 """Nodes for tests only: they bring tensors in and out of a running server."""
 
 import json
+import logging
 import os
 import threading
 import time
@@ -191,7 +192,7 @@ class _TinyTextModel(torch.nn.Module):
             if token:
                 generator = torch.Generator().manual_seed(token * 512 + place)
                 cond[0, place] = torch.randn(self.width, generator=generator) * weight
-        print("a text was encoded")
+        logging.info("a text was encoded")
         return cond * self.scale.float().cpu(), None
 
 
@@ -209,6 +210,26 @@ class TinyCLIPLoader:
     def run(self, width):
         target = types.SimpleNamespace(params={"width": width}, clip=_TinyTextModel, tokenizer=_TinyTokenizer)
         return (comfy.sd.CLIP(target),)
+
+
+class CountingVAE(_Node):
+    """The VAE itself, which logs a line whenever it encodes."""
+
+    RETURN_TYPES = ("VAE",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"vae": ("VAE",)}}
+
+    def run(self, vae):
+        encode = vae.first_stage_model.encode
+
+        def counted(*args, **kwargs):
+            logging.info("a picture was encoded")
+            return encode(*args, **kwargs)
+
+        vae.first_stage_model.encode = counted
+        return (vae,)
 
 
 CALLS = {}  # how often each patch of PatchModel was called since it was set
@@ -346,6 +367,7 @@ NODES = (
     ImagesInfo,
     Steps,
     TinyCLIPLoader,
+    CountingVAE,
     PatchModel,
     LoadAgain,
     Calls,
