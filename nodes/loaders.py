@@ -49,6 +49,10 @@ class HeliosModelLoader(io.ComfyNode):
         return True if model_name is None else host.check_model(model_name)
 
     @classmethod
+    def fingerprint_inputs(cls, model_name, variant, weight_dtype):
+        return model_name and host.versions_of(model_name), variant, weight_dtype
+
+    @classmethod
     def execute(cls, model_name, variant, weight_dtype) -> io.NodeOutput:
         return io.NodeOutput(host.load_model(host.find_model(model_name), variant, weight_dtype))
 
@@ -122,4 +126,4 @@ class HeliosLoraLoader(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, lora_name, strength, **_):
         path = lora_name and folder_paths.get_full_path("loras", lora_name)
-        return lora_name, strength, path and Path(path).stat().st_mtime
+        return lora_name, strength, path and host.file_versions([Path(path)])

@@ -1,93 +1,256 @@
-"""LoRA files -> this model's key names: Wan, diffusers, PEFT and kohya spellings, after any prefix."""
+"""LoRA files -> changes of this model's parameters.
 
+What a file says of its strength beside its tensors is read too: `alpha` tensors, else PEFT's configuration, which
+diffusers keeps in metadata as "lora_adapter_metadata", finetrainers as "lora_config", and PEFT in a file of its own.
+"""
+
+import math
 import re
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from .checkpoint import rename_key
+from .checkpoint import MAX_JSON, check_file, read_object, read_tensors, some_of
+from .lora_keys import ModuleNames, in_diffusers, split_key
 
-# What may follow a module's name in a file.
-_SUFFIX = re.compile(
-    r"\.(lora_(?:A|B|up|down|mid)|lora\.(?:up|down)|lora_linear_layer|alpha|dora_scale|diff|diff_b|hada_\w+|lokr_\w+|"
-    r"oft_\w+|a1|a2|b1|b2|w_norm|b_norm|set_weight|reshape_weight)(?:\.|$)"
+# Parts that are added to a parameter as they are, and the parameter.
+_ADDED = {"diff": "weight", "w_norm": "weight", "diff_b": "bias", "b_norm": "bias", "bias": "bias"}
+# Factors that together make a change of a weight, and what may stand beside them. ComfyUI multiplies them out.
+_WHOLE = (
+    {"up", "down"},
+    {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"},
+    {"lokr_w1", "lokr_w2"},
+    {"lokr_w1", "lokr_w2_a", "lokr_w2_b"},
+    {"lokr_w1_a", "lokr_w1_b", "lokr_w2"},
+    {"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"},
+    {"a1.weight", "a2.weight", "b1.weight", "b2.weight"},
+    {"oft_blocks"},
+    {"set_weight"},
 )
-_MODULE = re.compile(
-    r"(?:^|\.)((?:blocks\.\d+\.|condition_embedder\.|time_embedding\.|text_embedding\.|time_projection\.|patch_|"
-    r"proj_out|norm_out|head\.).*)$"
-)
-_KOHYA = re.compile(r"^(?:lora_unet|lora_transformer|lycoris|lora)_+(.*)$")
-# Ours -> diffusers', for spellings that have lost their dots.
-_DIFFUSERS = [
-    (".self_attn.", ".attn1."),
-    (".cross_attn.", ".attn2."),
-    (".ffn.0", ".ffn.net.0.proj"),
-    (".ffn.2", ".ffn.net.2"),
-    ("time_embedding.0", "condition_embedder.time_embedder.linear_1"),
-    ("time_embedding.2", "condition_embedder.time_embedder.linear_2"),
-    ("text_embedding.0", "condition_embedder.text_embedder.linear_1"),
-    ("text_embedding.2", "condition_embedder.text_embedder.linear_2"),
-    ("time_projection.1", "condition_embedder.time_proj"),
-    ("head.head", "proj_out"),
-]
+_BESIDE = {"alpha", "dora_scale", "rescale"}
+_UP = {"lora_A": "lora_B", "lora_down": "lora_up", "lora.down": "lora.up"}
+_OTHER_MODEL = "made for another model"
 
 
-def rename_lora(tensors: dict[str, Tensor], shapes: dict[str, tuple], name: str) -> tuple[dict[str, Tensor], int, list]:
-    """Rename a LoRA's keys to `<module of ours>.<suffix>`.
+@dataclass
+class Lora:
+    """What a LoRA does to the model.
 
-    `shapes` are the model's weights, `<module>.weight` -> shape. Returns the renamed tensors, the number of modules
-    they patch, and the modules of the file that Helios does not have. Raises ValueError where none fits, or where one
-    was made for another width.
+    `factors` are `<module>.<part>`, the matrices of LoRA, LoHa, LoKr, ... under the names that ComfyUI reads, with the
+    alpha that makes their scale right. `added` are tensors in the shape of the parameter that each is added to. Of what
+    changes nothing `left_out` says why: reason -> modules as the file calls them.
     """
-    dotless = _dotless(shapes)
-    renamed, matched, unmatched = {}, set(), set()
-    for key, tensor in tensors.items():
-        suffix = _SUFFIX.search(key)
-        theirs = key[: suffix.start()] if suffix else key
-        ours = _our_module(theirs, dotless)
-        if suffix is None or f"{ours}.weight" not in shapes:
-            unmatched.add(theirs)
-            continue
-        tail = key[suffix.start() :].replace(".lora_linear_layer.", ".lora.")
-        # PEFT names an adapter between the matrix and its weight.
-        tail = re.sub(r"\.(lora_[AB])\.[^.]+\.weight$", r".\1.weight", tail)
-        _check_shape(ours, tail, tensor, shapes[f"{ours}.weight"], name)
-        renamed[ours + tail] = tensor
-        matched.add(ours)
-    if not matched:
-        found = ", ".join(sorted(unmatched)[:5]) or "nothing"
+
+    factors: dict[str, Tensor] = field(default_factory=dict)
+    added: dict[str, Tensor] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Unfit(Exception):
+    """Why a part of a LoRA changes nothing: a short reason and, for another model's, a sentence."""
+
+
+def read_lora(path: str | Path, read=None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file and its metadata; `read` opens what is no safetensors file.
+
+    PEFT saves `adapter_model.safetensors`, and its configuration beside it as `adapter_config.json`.
+    """
+    path = Path(path)
+    if path.suffix in (".safetensors", ".sft") or read is None:
+        tensors, metadata = read_tensors([path])
+    else:
+        check_file(path)
+        tensors, metadata = read(path)
+    beside = path.with_name("adapter_config.json")
+    if path.stem == "adapter_model" and beside.exists() and check_file(beside) <= MAX_JSON:
+        metadata = {"lora_config": beside.read_text(encoding="utf-8", errors="replace"), **(metadata or {})}
+    return tensors, metadata or {}
+
+
+def parse_lora(tensors: dict[str, Tensor], metadata: dict[str, str], shapes: dict[str, tuple], name: str) -> Lora:
+    """Sort a file's tensors by what they do to parameters of these `shapes`, name -> shape.
+
+    Raises ValueError where nothing in it changes one: it is empty, or made for another model or another width.
+    """
+    settings, names = peft_settings(metadata, name), ModuleNames({key.rsplit(".", 1)[0] for key in shapes})
+    lora, misfits = Lora(), []
+    for theirs, parts in parts_by_module(tensors, name).items():
+        try:
+            module = names.find(theirs)
+            if module is None:
+                raise Unfit("not in Helios")
+            if "" in parts:
+                raise Unfit("not understood")
+            scale = scale_of(parts, settings, (theirs, module, in_diffusers(module)), name)
+            add_module(lora, module, parts, scale, shapes)
+        except Unfit as unfit:
+            lora.left_out.setdefault(unfit.args[0], []).append(theirs)
+            misfits += unfit.args[1:]
+    if lora.factors or lora.added:
+        return lora
+    if not tensors:
+        raise ValueError(f"{name}: there is nothing in this file. Download it anew.")
+    if misfits:
+        raise ValueError(f"{name}: {misfits[0]}. LoRAs for Helios and for Wan 2.1 14B fit.")
+    if lora.left_out.keys() <= {"not in Helios"}:
+        found = some_of(sorted(lora.left_out["not in Helios"]))
         raise ValueError(
             f"{name}: no key of this LoRA fits Helios (it has {found}). LoRAs for Helios and for Wan 2.1 14B fit."
         )
-    return renamed, len(matched), sorted(unmatched)
+    raise ValueError(f"{name}: nothing in this LoRA changes Helios ({describe(lora.left_out)}).")
 
 
-def _our_module(theirs: str, dotless: dict[str, str]) -> str:
-    kohya = _KOHYA.match(theirs)
-    if kohya and "." not in theirs:
-        return dotless.get(kohya[1], "")
-    module = _MODULE.search(theirs)
-    return rename_key(module[1] + ".").removesuffix(".") if module else ""
+def describe(left_out: dict[str, list[str]]) -> str:
+    """ "12 not in Helios (a, b, ...), 1 lora_A without lora_B (c)"."""
+    return ", ".join(f"{len(names)} {reason} ({some_of(sorted(names))})" for reason, names in left_out.items())
 
 
-def _dotless(shapes) -> dict[str, str]:
-    """Every module under its own and its diffusers name, dots and underscores alike."""
-    names = {}
-    for key in shapes:
-        module = key.removesuffix(".weight")
-        theirs = module
-        for ours, diffusers in _DIFFUSERS:
-            theirs = theirs.replace(ours, diffusers)
-        theirs = re.sub(r"\.(attn[12])\.([qkv])$", r".\1.to_\2", theirs)
-        theirs = re.sub(r"\.(attn[12])\.o$", r".\1.to_out.0", theirs)
-        names[module.replace(".", "_")] = names[theirs.replace(".", "_")] = module
-    return names
+def parts_by_module(tensors: dict[str, Tensor], name: str) -> dict[str, dict[str, tuple[Tensor, str]]]:
+    """Module as the file calls it -> part -> (tensor, style)."""
+    modules, keys = {}, {}
+    for key, tensor in tensors.items():
+        theirs, part, style = split_key(key)
+        if (other := keys.setdefault((theirs, part), key)) != key:
+            raise ValueError(
+                f"{name}: there are two LoRAs in this file ({other}, {key}). Save each in a file of its own."
+            )
+        modules.setdefault(theirs, {})[part] = tensor, style
+    return modules
 
 
-def _check_shape(module: str, tail: str, tensor: Tensor, shape: tuple, name: str) -> None:
-    if tensor.ndim != 2 or len(shape) != 2:
-        return
-    out, into = tensor.shape[0], tensor.shape[1]
-    if re.match(r"\.(lora_B|lora_up|lora\.up)", tail) and out != shape[0]:
-        raise ValueError(f"{name}: {module} is for a model with {out} outputs there, Helios has {shape[0]}.")
-    if re.match(r"\.(lora_A|lora_down|lora\.down)", tail) and into != shape[1]:
-        raise ValueError(f"{name}: {module} is for a model with {into} inputs there, Helios has {shape[1]}.")
+def add_module(lora: Lora, module: str, parts: dict[str, tuple[Tensor, str]], scale: float, shapes: dict) -> None:
+    """Put what changes a module into `lora`. Raises Unfit, at the end, where a part of it does not."""
+    unfit = None
+    factors = {part: tensor for part, (tensor, _) in parts.items() if part not in _ADDED}
+    try:
+        if factors.keys() - _BESIDE:
+            check_factors(module, factors, shapes.get(f"{module}.weight"))
+            styles = {"down": parts["down"][1], "up": _UP[parts["down"][1]]} if "down" in parts else {}
+            if styles and "alpha" not in factors and scale != 1:
+                factors["alpha"] = torch.tensor(scale * len(factors["down"]), dtype=torch.float64)
+            for part, tensor in factors.items():
+                if part == "dora_scale":
+                    tensor = tensor.reshape(-1, 1) if tensor.ndim == 1 else tensor  # PEFT's has no second dimension
+                lora.factors[f"{module}.{styles[part]}.weight" if part in styles else f"{module}.{part}"] = tensor
+    except Unfit as error:
+        unfit = error
+    for part, (tensor, _) in parts.items():
+        if part in _ADDED:
+            parameter = f"{module}.{_ADDED[part]}"
+            try:
+                if part == "bias" and not {"up", "down"} <= parts.keys():
+                    raise Unfit("lora_B without lora_A")
+                change = reshaped(module, tensor, shapes.get(parameter))
+            except Unfit as error:
+                unfit = unfit or error
+                continue
+            change = change.float() * scale if part == "bias" else change
+            lora.added[parameter] = lora.added[parameter] + change if parameter in lora.added else change
+    if unfit:
+        raise unfit
+
+
+def check_factors(module: str, factors: dict[str, Tensor], weight: tuple | None) -> None:
+    """Raise Unfit unless these matrices make a change of a weight of this shape."""
+    if weight is None:
+        raise Unfit("not in Helios")
+    out, into = weight[0], math.prod(weight[1:])
+    matrices = {part: tensor for part, tensor in factors.items() if part not in _BESIDE}
+    if any(t.ndim < 2 and part != "set_weight" or 0 in t.shape for part, t in matrices.items()):
+        raise Unfit("damaged")
+    up, down = matrices.get("up"), matrices.get("down")
+    for size, need, side in (
+        (up is not None and len(up), out, "outputs"),
+        (down is not None and width(down), into, "inputs"),
+    ):
+        if size and size != need:
+            raise Unfit(_OTHER_MODEL, f"{module} is for a model with {size} {side} there, Helios has {need}")
+    if not any(whole <= matrices.keys() <= whole | {"hada_t1", "hada_t2", "lokr_t2"} for whole in _WHOLE):
+        alone = {frozenset({"down"}): "lora_A without lora_B", frozenset({"up"}): "lora_B without lora_A"}
+        raise Unfit(alone.get(frozenset(matrices), "incomplete or not understood"))
+    shape = product_shape(matrices)
+    if shape and shape != (out, into):
+        raise Unfit(_OTHER_MODEL, f"{module} is for a model with {shape} there, Helios has {(out, into)}")
+    if up is not None and width(up) != len(down):
+        raise Unfit("damaged")
+    if up is not None and (is_zero(up) or is_zero(down)):
+        raise Unfit("all zeros")
+
+
+def product_shape(matrices: dict[str, Tensor]) -> tuple[int, int] | None:
+    """Of the change that a LoHa's or LoKr's factors make, where it is plain to see."""
+    if "set_weight" in matrices:
+        return len(matrices["set_weight"]), width(matrices["set_weight"])
+    if matrices.keys() & {"hada_t1", "lokr_t2"}:
+        return None
+    if "hada_w1_a" in matrices:
+        return len(matrices["hada_w1_a"]), width(matrices["hada_w1_b"])
+    if any(part.startswith("lokr") for part in matrices):
+        first, second = ([matrices.get(f"lokr_w{i}", matrices.get(f"lokr_w{i}_{end}")) for i in (1, 2)] for end in "ab")
+        return math.prod(map(len, first)), math.prod(map(width, second))
+    return None
+
+
+def width(matrix: Tensor) -> int:
+    return matrix[0].numel()
+
+
+def is_zero(tensor: Tensor) -> bool:
+    return not (tensor.float() if tensor.dtype.itemsize == 1 else tensor).any()
+
+
+def reshaped(module: str, tensor: Tensor, shape: tuple | None) -> Tensor:
+    """A difference in the shape of its parameter: Wan's tables are (1, 6, D), ours (6, D)."""
+    if shape is None:
+        raise Unfit("not in Helios")
+    if [n for n in tensor.shape if n != 1] != [n for n in shape if n != 1]:
+        raise Unfit(
+            _OTHER_MODEL, f"{module} is for a model with {tuple(tensor.shape)} there, Helios has {tuple(shape)}"
+        )
+    if is_zero(tensor):
+        raise Unfit("all zeros")
+    return tensor.reshape(shape)
+
+
+def scale_of(parts: dict[str, tuple[Tensor, str]], settings: dict, names: tuple[str, ...], name: str) -> float:
+    """What the product of a LoRA's two matrices is multiplied by: alpha / rank, with rsLoRA alpha / sqrt(rank).
+
+    `names` are the module's, for PEFT's table of exceptions. The rank is seen in the matrices.
+    """
+    if not {"down", "up"} <= parts.keys() or parts["down"][0].ndim == 0:
+        return 1.0
+    rank = max(1, len(parts["down"][0]))
+    if "alpha" in parts:
+        alpha = parts["alpha"][0]
+        if alpha.numel() != 1 or not math.isfinite(alpha.item()):
+            raise ValueError(f"{name}: the alpha of {names[0]} is no number ({alpha.tolist()}). Download it anew.")
+        return alpha.item() / rank
+    exceptions = settings.get("alpha_pattern") or {}
+    alpha = next((value for key, value in exceptions.items() if matches(key, names)), settings.get("lora_alpha"))
+    if alpha is None:
+        return 1.0
+    if type(alpha) not in (int, float) or not math.isfinite(alpha):
+        raise ValueError(f"{name}: lora_alpha={alpha!r} in its metadata is no number.")
+    return alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
+
+
+def matches(pattern: str, names: tuple[str, ...]) -> bool:
+    """As PEFT compares: a name, the end of one, or a regular expression of it."""
+    try:
+        return any(re.match(rf"(.*\.)?({pattern})$", name) for name in names)
+    except re.error:
+        return False
+
+
+def peft_settings(metadata: dict[str, str], name: str) -> dict:
+    """PEFT's configuration as it stands in metadata, {} without; diffusers writes before each word whose it is."""
+    key = next((key for key in ("lora_adapter_metadata", "lora_config") if key in metadata), None)
+    if key is None:
+        return {}
+    settings = read_object(metadata[key], f"{name}, metadata {key}")
+    settings = {word.removeprefix("transformer."): value for word, value in settings.items()}
+    if not isinstance(settings.get("alpha_pattern") or {}, dict):
+        raise ValueError(f"{name}, metadata {key}: alpha_pattern={settings['alpha_pattern']!r} is no table.")
+    return settings

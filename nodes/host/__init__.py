@@ -4,12 +4,14 @@ Differences between ComfyUI versions (0.8.0 and later) are settled here and nowh
 """
 
 from ...helios_core import RECIPES
+from ...helios_core.network.checkpoint import file_versions
 from .demo import load_demo
 from .film import Autosave, Film, make_film
 from .keyframes import Picture
-from .loader import WEIGHT_DTYPES, check_model, find_model, list_models, load_model, recipe_of
+from .loader import WEIGHT_DTYPES, load_model, recipe_of
 from .lora import apply_lora
 from .model import native_size
+from .model_folders import check_model, find_model, list_models, versions_of
 from .queued import queued_value
 from .server import caller_of, find_memory, list_memories, output_path, prompts_are_kept, show_text, workflow_of
 from .texts import check_finite, encode_texts
@@ -32,6 +34,7 @@ __all__ = [
     "encode_image",
     "encode_texts",
     "encode_video",
+    "file_versions",
     "find_memory",
     "find_model",
     "list_memories",
@@ -46,5 +49,6 @@ __all__ = [
     "queued_value",
     "recipe_of",
     "show_text",
+    "versions_of",
     "workflow_of",
 ]

@@ -9,7 +9,6 @@ import sys
 import types
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import comfy.hooks
 import comfy.ldm.modules.attention
@@ -42,11 +41,6 @@ KNOWN = {"comfy", "torch", *sys.stdlib_module_names}
 NUMERICS = ("fast", "force_upcast_attention", "dont_upcast_attention", "deterministic", "fp16_unet", "bf16_unet")
 
 
-def stamp(files: list[Path]) -> tuple:
-    """Name, size and time of a checkpoint's files: hashing 28 GB would take longer than making a chunk."""
-    return tuple((f"{p.parent.name}/{p.name}", p.stat().st_size, p.stat().st_mtime_ns) for p in files)
-
-
 def name_of(thing, own: set[int] = frozenset()) -> str:
     """Its fingerprint; `own` are ids of the model's own modules. Raises Unrecognisable."""
     try:
@@ -77,7 +71,7 @@ def name_of_model(patcher) -> str:
         attention.__qualname__,
         numerics,
     )
-    what = model.source, asdict(model.diffusion_model.config), model.variant, model.text_tokens
+    what = model.file_versions, asdict(model.diffusion_model.config), model.variant, model.text_tokens
     return name_of((what, dtypes, patches, runs_on), own)
 
 

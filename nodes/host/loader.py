@@ -1,30 +1,21 @@
-"""Helios checkpoints in the host's folders, as MODELs."""
+"""Helios checkpoints as MODELs."""
 
 import json
 import logging
-import re
 from dataclasses import asdict
 from pathlib import Path
 
 import comfy.model_management as mm
 import comfy.model_patcher
 import comfy.utils
-import folder_paths
 import torch
 
-from ...helios_core import Recipe, load_checkpoint
-from ...helios_core.network.checkpoint import rename_key
+from ...helios_core import RECIPES, Recipe, load_checkpoint
+from ...helios_core.network.checkpoint import read_object, rename_key
 from ...helios_core.network.load import convert_tensors
-from .identity import stamp
 from .model import HeliosModel, HeliosModelConfig
 
 log = logging.getLogger(__name__)
-
-
-SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
-
-
-PUBLISHED = ("Helios-Distilled", "Helios-Mid", "Helios-Base")
 
 
 WEIGHT_DTYPES = {
@@ -40,6 +31,8 @@ WEIGHT_DTYPES = {
 
 def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", disable_dynamic: bool = False):
     """A checkpoint as a ModelPatcher. Weights stay mapped from the file as long as their dtype is the model's."""
+    if weight_dtype not in WEIGHT_DTYPES:
+        raise ValueError(f"weight_dtype={weight_dtype}: use one of {', '.join(WEIGHT_DTYPES)}")
     checkpoint = load_checkpoint(
         path, read=lambda file: comfy.utils.load_torch_file(str(file), safe_load=True, return_metadata=True)
     )
@@ -62,7 +55,7 @@ def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", 
 
     # Without quantization nothing is allocated: the file's own tensors become the parameters.
     device = None if config.quant_config else torch.device("meta")
-    model = HeliosModel(config, variant, stamp(checkpoint.files), device=device)
+    model = HeliosModel(config, variant, checkpoint.files, checkpoint.file_versions, device=device)
     dynamic = not disable_dynamic and getattr(comfy.model_patcher, "CoreModelPatcher", None)
     patcher = (dynamic or comfy.model_patcher.ModelPatcher)(model, load_device, offload_device)
     if not (hasattr(patcher, "is_dynamic") and patcher.is_dynamic()):
@@ -86,6 +79,8 @@ def load_model(path: str, variant: str = "auto", weight_dtype: str = "default", 
 
 
 def choose_variant(asked: str, found: str | None, name: str) -> str:
+    if asked not in ("auto", *RECIPES):
+        raise ValueError(f"variant={asked}: use one of {', '.join(('auto', *RECIPES))}")
     if asked != "auto":
         return asked
     if found is None:
@@ -100,7 +95,9 @@ def rename_quantization(metadata: dict) -> dict:
     """ComfyUI's quantization metadata names layers: give them our names too."""
     if "_quantization_metadata" not in metadata:
         return metadata
-    notes = json.loads(metadata["_quantization_metadata"])
+    notes = read_object(metadata["_quantization_metadata"], "metadata _quantization_metadata")
+    if not isinstance(notes.get("layers"), dict):
+        raise ValueError("metadata _quantization_metadata: it names no layers. Download the file anew.")
     notes["layers"] = {rename_key(f"{k}.weight").removesuffix(".weight"): v for k, v in notes["layers"].items()}
     return {**metadata, "_quantization_metadata": json.dumps(notes)}
 
@@ -111,32 +108,3 @@ def recipe_of(patcher) -> Recipe:
             f"model: this is a {type(patcher.model).__name__}, not a Helios model; load one with Helios Model Loader."
         )
     return patcher.model.recipe
-
-
-def list_models() -> list[str]:
-    """Files and folders that may be Helios transformers, those named so first. Shards are known by their folder."""
-    names = [n for n in folder_paths.get_filename_list("diffusion_models") if not SHARD.search(n)]
-    for root in folder_paths.get_folder_paths("diffusion_models"):
-        for mark in ("*/*.safetensors.index.json", "*/transformer/*.safetensors*", "*/config.json"):
-            names += [f"{p.relative_to(root).parts[0]}/" for p in Path(root).glob(mark)]
-    return sorted(set(names), key=lambda n: ("helios" not in n.lower(), n.lower()))
-
-
-def find_model(name: str) -> str:
-    """The path of a name that `list_models` gave."""
-    for root in folder_paths.get_folder_paths("diffusion_models"):
-        path = Path(root, name)
-        if name.endswith("/") and Path(name).name == name[:-1] != ".." and path.is_dir():
-            return str(path)
-    return folder_paths.get_full_path_or_raise("diffusion_models", name)
-
-
-def check_model(name: str) -> bool | str:
-    """True, or a sentence that says how to get a model that is not there."""
-    if name in list_models():
-        return True
-    folder = name.rstrip("/")
-    how = f'hf download BestWishYsh/{folder} --include "transformer/*" --local-dir {folder}'
-    return f"model_name={name}: not in models/diffusion_models. Put a Helios checkpoint there and press R" + (
-        f"; this one comes, in that folder, with: {how}" if folder in PUBLISHED else ""
-    )

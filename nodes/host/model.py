@@ -1,6 +1,7 @@
 """The Helios model as a native MODEL of ComfyUI."""
 
 import logging
+from pathlib import Path
 
 import comfy.conds
 import comfy.latent_formats
@@ -15,6 +16,7 @@ import torch
 from comfy.ldm.modules.attention import optimized_attention
 
 from ...helios_core import RECIPES, HeliosConfig, HeliosTransformer, Recipe
+from ...helios_core.network.checkpoint import file_versions
 from ...helios_core.network.config import TEXT_TOKENS
 from ...helios_core.network.sizes import activation_bytes
 from .run import RUN
@@ -76,9 +78,16 @@ class HeliosModel(comfy.model_base.BaseModel):
     # The demo's are others.
     text_tokens, text_encoder, recipes = TEXT_TOKENS, "UMT5-XXL (CLIPLoader, type 'wan')", RECIPES
 
-    def __init__(self, model_config, variant: str, source: tuple, device=None):
+    def __init__(self, model_config, variant: str, files: list[Path], file_versions: tuple, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostTransformer)
-        self.variant, self.source = variant, source
+        self.variant, self.files, self.file_versions = variant, files, file_versions
+
+    def check_files(self) -> None:
+        """Raise ValueError where a file of the weights is not what it was when it was loaded: they are mapped from it,
+        and a film would go on with old weights and new ones. One that is gone is still mapped."""
+        for file, loaded in zip(self.files, self.file_versions, strict=True):
+            if file.exists() and file_versions([file]) != (loaded,):
+                raise ValueError(f"{file.name}: this file has changed since it was loaded; load the model again.")
 
     @property
     def recipe(self) -> Recipe:
