@@ -117,19 +117,18 @@ def _counted(frames) -> Iterator[tuple[av.VideoFrame, int]]:
 
 def _resampled(frames, fps: float, source_fps: float) -> Iterator[tuple[av.VideoFrame, int]]:
     """Each frame with the number of moments, `fps` a second, at which it is the one on the screen."""
-    shown, begin, since, moments = None, 0.0, 0.0, 0
+    shown, last, now, moments = None, 0.0, 0.0, 0
     for seconds, frame in frames:
-        if shown is None:
-            begin = seconds
-        else:
+        if shown is not None:
+            now += min(max(seconds - last, 0), LONGEST)
             # A millisecond early: times are rounded to the stream's own clock.
-            until = min(seconds - begin - 1e-3, since + LONGEST)
-            times = max(0, math.ceil(until * fps) - moments)
+            times = max(0, math.ceil((now - 1e-3) * fps) - moments)
             yield shown, times
             moments += times
-        shown, since = frame, seconds - begin
+        shown, last = frame, seconds
     if shown is not None:
-        yield shown, max(1, round((since + 1 / source_fps) * fps) - moments)
+        end = now + min(1 / source_fps, LONGEST)
+        yield shown, max(0 if moments else 1, round(end * fps) - moments)
 
 
 def read_image(path: str | Path) -> Tensor:
@@ -176,12 +175,10 @@ class _Video:
         with self._errors():
             # absolute: FFmpeg takes what is before a colon for a protocol
             self.container = av.open(self.source if isinstance(self.source, BytesIO) else os.path.abspath(self.source))
-        cover = av.stream.Disposition.attached_pic
-        streams = [stream for stream in self.container.streams.video if not stream.disposition & cover]
-        if not streams:
+        self.stream = self.container.streams.best("video")  # as players choose: a cover may come first
+        if self.stream is None or self.stream.disposition & av.stream.Disposition.attached_pic:
             self.container.close()
             raise ValueError(f"{_name(self.source)}: there is no video in it")
-        self.stream = streams[0]
         self.stream.thread_type = "AUTO"
         rate = self.stream.average_rate or self.stream.guessed_rate
         self.fps = float(rate) if rate else None

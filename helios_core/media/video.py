@@ -1,12 +1,14 @@
 """Frames to a file as they come, encoded beside whoever makes them."""
 
-import os
+import contextlib
+import errno
+import math
 import queue
 import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import torch
@@ -14,8 +16,11 @@ from av.video.reformatter import Colorspace
 from torch import Tensor
 
 from ..network.config import CHUNK_FRAMES, FPS
+from .growing import GrowingFile
+from .sound import samples, usable_audio
 
 WAITING = 2  # chunks: more would only fill the memory
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quotas
 
 
 class VideoWriter:
@@ -24,10 +29,12 @@ class VideoWriter:
     To a file, or to a stream that cannot go back, such as standard output.
 
     The file is fragmented while it is written, so that what is there plays even if the program dies, and becomes an
-    ordinary mp4 with the right frame count when it is closed. yuv420p, which every browser plays. `audio` is a waveform
-    (C, S) in -1..1 and its rate, written beside the pictures as AAC and cut where they end.
+    ordinary mp4 with the right frame count when it is closed. yuv420p, which every browser plays. `audio` is sound as
+    `usable_audio` takes it, written beside the pictures as AAC and cut where they end. Where it cannot be encoded the
+    film is silent, and `note` says so.
 
-    Encoding runs in a thread of its own; what fails there is raised by the next `write` or `close`.
+    Encoding runs in a thread of its own. What fails there is raised by the next `write`, and by every one after it, or
+    by `close`. Even then what was written plays, and an OSError says how much that is.
     """
 
     def __init__(
@@ -36,39 +43,55 @@ class VideoWriter:
         fps: float = FPS,
         crf: int = 18,
         metadata: dict[str, str] | None = None,
-        audio: tuple[Tensor, int] | None = None,
+        audio: Any = None,
     ):
+        if not (math.isfinite(fps) and 1 / 1001 <= fps <= 1000):
+            raise ValueError(f"fps={fps}: use a number of frames a second, 24 for example")
+        if not 0 <= crf <= 51:
+            raise ValueError(f"crf={crf}: use 0 to 51; 18 looks lossless")
         self.path = Path(path) if isinstance(path, str | Path) else path
         self.fps, self.crf = Fraction(fps).limit_denominator(1001), crf
-        self.metadata, self.audio = metadata or {}, audio
+        self.metadata = metadata or {}
+        self.audio, self.note = usable_audio(audio)
         self.frames = 0
+        self._size: tuple[int, int] | None = None
         self._queue: queue.Queue[tuple[Tensor, Callable[[], None]] | None] = queue.Queue(WAITING)
         self._thread = self._error = None
+        self._raised = self._closed = False
         self._over = threading.Event()  # after an interrupt, the thread itself may seem to be at its end
 
     def write(self, frames: Tensor, done: Callable[[], None] = lambda: None) -> None:
-        """Append frames (T, H, W, 3), floats in 0..1; height and width must be even.
+        """Append frames (T, H, W, 3), floats in 0..1; height and width must be even, and stay as they are.
 
         `done` is called, in the thread that encodes, when chunks of 33 frames cannot be lost any more even if the
-        program dies: after the first frame of the next ones, or at the end.
+        program dies: after the first frame of the next ones, or at the end. Raises ValueError once the film is closed.
         """
+        if self._closed:
+            raise ValueError(f"{self._name}: it is closed, and takes no more frames")
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.shape[1] % 2 or frames.shape[2] % 2:
             raise ValueError(f"frames of shape {tuple(frames.shape)}: (T, H, W, 3) with even H and W are needed")
+        size = self._size = self._size or tuple(frames.shape[1:3])
+        if frames.shape[1:3] != size:
+            raise ValueError(f"frames of {frames.shape[2]}x{frames.shape[1]}: this film is of {size[1]}x{size[0]}")
+        if not len(frames):
+            return done()
         if self._thread is None:
             self._thread = threading.Thread(target=self._encode_all, name="encode", daemon=True)
             self._thread.start()
-        self._put(((frames.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu(), done))
         self.frames += len(frames)
+        self._put(((frames.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu(), done))
 
     def close(self) -> None:
         """Finish the file; without a frame there is none. A first Ctrl-C comes through when that is done."""
+        self._closed = True
         if self._thread is not None:
             try:
                 self._finish()
             except KeyboardInterrupt:
                 self._finish()
                 raise
-            self._raise()
+            if not self._raised:
+                self._raise()
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -81,7 +104,8 @@ class VideoWriter:
                 raise
 
     def _finish(self) -> None:
-        self._put(None)  # once more does no harm
+        with contextlib.suppress(Exception):  # close() raises it
+            self._put(None)  # once more does no harm
         self._over.wait()
         self._thread.join()
 
@@ -91,16 +115,22 @@ class VideoWriter:
                 return self._queue.put(item, timeout=0.1)
             except queue.Full:  # or the thread has failed meanwhile
                 continue
-        self._raise()
+        if item is not None:
+            self._raise()
 
     def _raise(self) -> None:
         if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+            self._raised = True
+            raise self._error
+
+    @property
+    def _name(self) -> str:
+        return self.path.name if isinstance(self.path, Path) else "video"
 
     def _encode_all(self) -> None:
+        encoder = None
         try:
-            encoder, before = None, lambda: None
+            before = lambda: None  # noqa: E731
             while (item := self._queue.get()) is not None:
                 frames, done = item
                 if encoder is None:
@@ -112,25 +142,50 @@ class VideoWriter:
             if encoder is not None:
                 encoder.close()
                 before()
-        except av.FFmpegError as error:
-            self._error = error if isinstance(error, OSError) else OSError(f"{self.path}: {error}")
         except Exception as error:
+            if isinstance(error, av.FFmpegError) and not isinstance(error, OSError):
+                error = OSError(f"{self._name}: {error}")
             self._error = error
+            if encoder is not None:
+                kept = encoder.abandon()
+                if isinstance(error, OSError) and kept is not None:
+                    self._error = self._cut_off(error, kept)
         finally:
             self._over.set()
+
+    def _cut_off(self, error: OSError, kept: int) -> OSError:
+        full = error.errno in FULL
+        why = "the disk is full" if full else f"it could not be written ({error.strerror or error})"
+        text = (
+            f"{kept} of {self.frames} frames are in {self._name}, {why}. What is there plays. "
+            f"{'Make room' if full else 'Mend that'} and run it again: the chunks that autosave kept are not made anew."
+        )
+        told = OSError(text)
+        told.errno = error.errno
+        told.__cause__ = error
+        return told
 
 
 class _Encoder:
     """The file itself, in the writer's thread."""
 
     def __init__(self, writer: VideoWriter, width: int, height: int):
-        is_file = isinstance(writer.path, Path)
-        kind = "hybrid_fragmented" if is_file else "frag_keyframe+empty_moov+default_base_moof"
+        self.path = writer.path if isinstance(writer.path, Path) else None
+        kind = "hybrid_fragmented" if self.path else "frag_keyframe+empty_moov+default_base_moof"
         options = {"movflags": f"{kind}+use_metadata_tags", "flush_packets": "1"}
         options["max_interleave_delta"] = "500000"  # microseconds that pictures wait for sound that may have ended
-        # absolute: FFmpeg takes what is before a colon for a protocol
-        target = os.path.abspath(writer.path) if is_file else writer.path
-        self.container = av.open(target, "w", format="mp4", options=options)
+        self.file = GrowingFile(self.path) if self.path else None
+        try:
+            self.container = av.open(self.file or writer.path, "w", format="mp4", options=options)
+            self._add_streams(writer, width, height)
+        except BaseException:
+            if self.file is not None:
+                self.file.close()
+                self.path.unlink(missing_ok=True)
+            raise
+        self.frames, self.seconds_per_frame = 0, 1 / writer.fps
+
+    def _add_streams(self, writer: VideoWriter, width: int, height: int) -> None:
         self.container.metadata.update(writer.metadata)
         self.video = self.container.add_stream("libx264", rate=writer.fps)
         self.video.width, self.video.height, self.video.pix_fmt = width, height, "yuv420p"
@@ -141,7 +196,6 @@ class _Encoder:
         context = self.video.codec_context
         context.colorspace = context.color_primaries = context.color_trc = Colorspace.ITU709.value
         self.sound = None if writer.audio is None else _Sound(self.container, *writer.audio)
-        self.frames, self.seconds_per_frame = 0, 1 / writer.fps
 
     def write(self, frames: Tensor) -> None:
         for pixels in frames.numpy():
@@ -157,19 +211,43 @@ class _Encoder:
         self.container.mux(self.video.encode())
         if self.sound is not None:
             self.sound.close()
+        if self.file is not None:
+            self.file.finish()
         self.container.close()
+        if self.file is not None:
+            self.file.close()
+
+    def abandon(self) -> int | None:
+        """After an error: what can be kept, and how many frames that is; None for a stream."""
+        with contextlib.suppress(Exception):  # it is the first one that tells what happened
+            self.container.close()
+        if self.file is None:
+            return None
+        with contextlib.suppress(OSError):
+            if self.file.error is not None:
+                self.file.restore()
+        self.file.close()
+        return self._count()
+
+    def _count(self) -> int:
+        """Frames in the file, which is removed if it has none."""
+        try:
+            with av.open(str(self.path.absolute())) as container:
+                count = sum(packet.size > 0 for packet in container.demux(video=0))
+        except (av.FFmpegError, IndexError):
+            count = 0
+        if not count:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+        return count
 
 
 class _Sound:
     """A waveform that is encoded as far as the pictures have come."""
 
     def __init__(self, container, waveform: Tensor, rate: int):
-        if waveform.ndim != 2 or rate <= 0:
-            raise ValueError(f"audio of shape {tuple(waveform.shape)} at {rate} Hz: (channels, samples) are needed")
-        if waveform.shape[0] > 2:
-            waveform = waveform.mean(dim=0, keepdim=True)
         self.container, self.waveform, self.rate, self.done = container, waveform, rate, 0
-        layout = "mono" if len(waveform) == 1 else "stereo"
+        layout = "stereo" if len(waveform) == 2 else "mono"
         self.stream = container.add_stream("aac", rate=rate if rate in AAC_RATES else 48000, layout=layout)
         self.stream.bit_rate = 192_000
         self.layout = layout
@@ -177,8 +255,9 @@ class _Sound:
     def write_until(self, seconds: Fraction) -> None:
         end = min(round(seconds * self.rate), self.waveform.shape[1])
         if end > self.done:
-            samples = self.waveform[:, self.done : end].float().clamp(-1, 1).cpu().contiguous().numpy()
-            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=self.layout)
+            wave = samples(self.waveform[:, self.done : end])
+            wave = wave.mean(dim=0, keepdim=True) if len(wave) > 2 else wave
+            frame = av.AudioFrame.from_ndarray(wave.contiguous().numpy(), format="fltp", layout=self.layout)
             frame.sample_rate, frame.pts, frame.time_base = self.rate, self.done, Fraction(1, self.rate)
             self._mux(self.stream.encode(frame))
             self.done = end

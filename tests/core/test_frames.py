@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helios_core.media.frames import fit_frames, read_chunks, read_ends, read_image
+from helios_core.media.frames import fit_frames, moments, read_chunks, read_ends, read_image, rgb
 
 RED, GREEN, BLUE = (torch.eye(3)[i] for i in range(3))
 
@@ -26,11 +26,11 @@ def thirds(height, width, dim):
 
 def test_the_same_size_stays_as_it_is():
     frames = torch.rand(3, 64, 96, 3)
-    for mode in ("crop", "fit", "pad"):
+    for mode in ("crop", "pad", "stretch"):
         assert torch.equal(fit_frames(frames, 96, 64, mode), frames)
 
 
-@pytest.mark.parametrize("mode, colours", [("crop", "ggg"), ("fit", "rgb"), ("pad", "rgb")])
+@pytest.mark.parametrize("mode, colours", [("crop", "ggg"), ("pad", "rgb"), ("stretch", "rgb"), ("fit", "rgb")])
 def test_a_wide_picture(mode, colours):
     """Three times as wide as high, for a square: cut to its middle, squeezed, or between bars."""
     got = fit_frames(thirds(60, 180, dim=2), 90, 90, mode)[0]
@@ -41,7 +41,7 @@ def test_a_wide_picture(mode, colours):
     assert (bars == 0).all() if mode == "pad" else (bars.sum(dim=-1) > 0.99).all()
 
 
-@pytest.mark.parametrize("mode, colours", [("crop", "ggg"), ("fit", "rgb"), ("pad", "rgb")])
+@pytest.mark.parametrize("mode, colours", [("crop", "ggg"), ("pad", "rgb"), ("stretch", "rgb"), ("fit", "rgb")])
 def test_a_tall_picture(mode, colours):
     got = fit_frames(thirds(180, 60, dim=1), 90, 90, mode)[0]
     for y, colour in zip((15, 45, 75), colours):
@@ -51,7 +51,7 @@ def test_a_tall_picture(mode, colours):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (2000, 3), (65, 63), (1080, 1920)], ids=str)
-@pytest.mark.parametrize("mode", ["crop", "fit", "pad"])
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
 def test_any_size(size, mode):
     got = fit_frames(torch.rand(1, *size, 3), 64, 32, mode)
     assert got.shape == (1, 32, 64, 3) and got.isfinite().all() and got.min() >= 0 and got.max() <= 1
@@ -59,7 +59,7 @@ def test_any_size(size, mode):
 
 def test_fine_patterns_do_not_alias():
     stripes = (torch.arange(512) % 2).float().view(1, 1, 512, 1).expand(1, 64, 512, 3)
-    assert (fit_frames(stripes, 64, 64, "fit")[:, :, 8:-8] - 0.5).abs().max() < 0.05
+    assert (fit_frames(stripes, 64, 64, "stretch")[:, :, 8:-8] - 0.5).abs().max() < 0.05
 
 
 def test_other_channels():
@@ -67,10 +67,13 @@ def test_other_channels():
     assert torch.equal(fit_frames(rgba, 8, 8, "crop"), rgba[..., :3])
     grey = torch.rand(1, 8, 8, 1)
     assert torch.equal(fit_frames(grey, 8, 8, "crop"), grey.expand(1, 8, 8, 3))
+    grey_and_alpha = torch.cat([grey, torch.rand(1, 8, 8, 1)], dim=-1)
+    assert torch.equal(fit_frames(grey_and_alpha, 8, 8, "crop"), grey.expand(1, 8, 8, 3))
+    assert [rgb(torch.rand(2, 3, c)).shape for c in (1, 2, 3, 4)] == [(2, 3, 3)] * 4
 
 
 def test_unknown_mode():
-    with pytest.raises(ValueError, match="resize='zoom': use 'crop', 'fit' or 'pad'"):
+    with pytest.raises(ValueError, match="resize='zoom': use 'crop', 'pad' or 'stretch'"):
         fit_frames(torch.zeros(1, 8, 8, 3), 4, 4, "zoom")
 
 
@@ -108,18 +111,19 @@ def write(path, frames, rate=24, times=None, format=None):
 
 @pytest.mark.parametrize("count", [1, 33, 40, 99, 100, 200])
 def test_both_ends(tmp_path, count):
-    first, tail, found = read_ends(write(str(tmp_path / "v.mp4"), numbered(count)))
-    assert first.shape == (1, 32, 96, 3) and numbers(first) == [0]
-    assert found == count and numbers(tail) == list(range(count))[-99:]
-    assert tail.dtype == torch.float32 and 0 <= tail.min() and tail.max() <= 1
+    ends = read_ends(write(str(tmp_path / "v.mp4"), numbered(count)))
+    assert ends.first.shape == (1, 32, 96, 3) and numbers(ends.first) == [0]
+    assert (ends.count, ends.frames, ends.fps) == (count, count, 24) and numbers(ends.last) == [*range(count)][-99:]
+    assert ends.last.dtype == torch.float32 and 0 <= ends.last.min() and ends.last.max() <= 1
+    assert len(ends.windows) == min(3, count // 33)
 
 
 def test_from_memory(tmp_path):
     file = io.BytesIO()
     write(file, numbered(40), format="mp4")
     for _ in range(2):  # wherever it was left
-        _, tail, found = read_ends(file)
-        assert found == 40 and numbers(tail) == list(range(40))
+        ends = read_ends(file)
+        assert ends.count == 40 and numbers(ends.last) == list(range(40))
 
 
 @pytest.mark.parametrize(
@@ -128,8 +132,8 @@ def test_from_memory(tmp_path):
 )
 def test_a_part(tmp_path, start, duration, wanted):
     path = write(str(tmp_path / "v.mp4"), numbered(72))
-    first, tail, count = read_ends(path, start=start, duration=duration)
-    assert numbers(first) == [wanted[0]] and numbers(tail) == list(wanted) and count == len(wanted)
+    ends = read_ends(path, start=start, duration=duration)
+    assert numbers(ends.first) == [wanted[0]] and numbers(ends.last) == list(wanted) and ends.count == len(wanted)
     parts = list(read_chunks(path, 20, start=start, duration=duration))
     assert [n for part in parts for n in numbers(part)] == list(wanted)
 
@@ -142,8 +146,8 @@ def test_in_chunks(tmp_path, count, sizes):
 
 def test_uneven_times(tmp_path):
     times = np.cumsum([20, 80] * 20).tolist()
-    _, tail, count = read_ends(write(str(tmp_path / "v.mp4"), numbered(40), times=times))
-    assert count == 40 and numbers(tail) == list(range(40))
+    ends = read_ends(write(str(tmp_path / "v.mp4"), numbered(40), times=times))
+    assert ends.count == 40 and numbers(ends.last) == list(range(40))
 
 
 def test_a_phones_video_is_turned_upright(tmp_path):
@@ -163,14 +167,14 @@ def test_a_phones_video_is_turned_upright(tmp_path):
         capture_output=True,
     ).stdout
     wanted = torch.frombuffer(bytearray(upright), dtype=torch.uint8).view(64, 32, 3).float() / 255
-    first, _, _ = read_ends(turned)
+    first = read_ends(turned).first
     assert first.shape == (1, 64, 32, 3) and (first[0] - wanted).abs().mean() < 0.02
 
 
 def test_colours(tmp_path):
     frames = np.empty((3, 32, 32, 3), np.uint8)
     frames[:] = (200, 80, 30)
-    first, _, _ = read_ends(write(str(tmp_path / "v.mp4"), frames))
+    first = read_ends(write(str(tmp_path / "v.mp4"), frames)).first
     assert (first * 255 - torch.tensor([200.0, 80, 30])).abs().max() < 4
 
 
@@ -245,3 +249,72 @@ def test_pictures_of_other_kinds(tmp_path):
         Image.fromarray(pixels).save(tmp_path / "deeper.tif")
         with pytest.raises(ValueError, match="^deeper.tif: a picture of more than 16 bits"):
             read_image(tmp_path / "deeper.tif")
+
+
+def test_a_cover_is_no_film(tmp_path):
+    """A picture that music players show, in front of the film's own stream; Matroska does not mark it."""
+    film, path = write(str(tmp_path / "film.mp4"), numbered(40)), str(tmp_path / "covered.mkv")
+    with av.open(film) as source, av.open(path, "w") as container:
+        picture = container.add_stream("mjpeg", rate=1)
+        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuvj420p"
+        stream = container.add_stream_from_template(source.streams.video[0])
+        container.mux(picture.encode(av.VideoFrame(64, 64, "yuvj420p")))
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    with av.open(path) as container:
+        assert container.streams.video[0].codec_context.name == "mjpeg"
+    ends = read_ends(path)
+    assert ends.count == 40 and numbers(ends.last) == list(range(40))
+
+
+def test_a_song_with_a_cover_is_no_video(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("png", rate=1)
+        picture.width, picture.height, picture.pix_fmt = 64, 64, "rgb24"
+        picture.disposition = av.stream.Disposition.attached_pic
+        sound = container.add_stream("aac", rate=48000, layout="mono")
+        container.mux(picture.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 64)))))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+    with pytest.raises(ValueError, match="there is no video in it"):
+        read_ends(path)
+
+
+def test_a_stream_that_changes_size(tmp_path):
+    """Raw H.264 of two sizes, one after the other: all in the first one's size."""
+    path = tmp_path / "film.h264"
+    frames = numbered(20), numbered(20).repeat(2, axis=1).repeat(2, axis=2)
+    parts = [write(str(tmp_path / f"{i}.h264"), part, format="h264") for i, part in enumerate(frames)]
+    path.write_bytes(b"".join(open(part, "rb").read() for part in parts))
+    ends = read_ends(path)
+    assert ends.last.shape == (40, 32, 96, 3) and numbers(ends.last) == [*range(20)] * 2
+    assert [tuple(part.shape) for part in read_chunks(path)] == [(33, 32, 96, 3), (7, 32, 96, 3)]
+
+
+@pytest.mark.parametrize("rate", [12, 24, 25, 30, 60])
+def test_resampled(tmp_path, rate):
+    """Each moment shows what was on the screen then, and the film is as long as before."""
+    wanted = [min(int((k / 24 + 1e-3) * rate), 2 * rate - 1) for k in range(48)]
+    ends = read_ends(write(str(tmp_path / "v.mp4"), numbered(2 * rate), rate=rate), fps=24)
+    assert (ends.count, ends.frames, ends.fps) == (48, 2 * rate, rate)
+    assert numbers(ends.last) == wanted and numbers(ends.first) == [0]
+    assert moments(2 * rate, rate, 24).tolist() == wanted
+    assert [len(window) for window in ends.windows] == [33] and numbers(ends.windows[0]) == wanted[-33:]
+
+
+def test_resampled_of_uneven_times(tmp_path):
+    """A still of half a second, and a burst."""
+    times = [0, 500, 510, 520, 600]
+    ends = read_ends(write(str(tmp_path / "v.mp4"), numbered(5), times=times), fps=24)
+    assert numbers(ends.last)[:16] == [0] * 12 + [1, 3, 3, 4]
+
+
+def test_a_clock_that_jumps_is_not_waited_for(tmp_path):
+    times = [0, 40, 10**8, 10**8 + 40]
+    ends = read_ends(write(str(tmp_path / "v.mp4"), numbered(4), times=times), fps=24)
+    assert ends.count < 10_000 and numbers(ends.first) == [0]

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import torch
 
 from helios_core.media import video
 from helios_core.media.frames import read_chunks
+from helios_core.media.sound import RATES
 from helios_core.media.video import VideoWriter
 
 
@@ -169,6 +171,80 @@ def test_short_sound_ends_before_the_pictures(tmp_path):
     assert len(read(writer.path)) == 66
 
 
+class NoSound(dict):
+    """As a clip without sound: looking at it fails."""
+
+    def __getitem__(self, key):
+        raise RuntimeError("no audio stream")
+
+
+def of(waveform, rate=48000):
+    return {"waveform": waveform, "sample_rate": rate}
+
+
+NO_SOUND = {
+    "nothing": (None, ""),
+    "a lazy track": (NoSound(), r"audio: it has no sound that can be read \(no audio stream\); the film is silent\."),
+    "no waveform": ({"sample_rate": 48000}, "it has no sound that can be read"),
+    "numbers": (of([0.0, 1.0]), "list is no waveform"),
+    "complex": (of(torch.zeros(1, 2, 9, dtype=torch.complex64)), "is no waveform"),
+    "four dimensions": (of(torch.zeros(1, 1, 2, 9)), r"\(1, 1, 2, 9\) is no waveform"),
+    "no samples": (of(torch.zeros(1, 2, 0)), "it is empty"),
+    "no channels": (of(torch.zeros(1, 0, 9)), "it is empty"),
+    "no clip": (of(torch.zeros(0, 2, 9)), "it is empty"),
+    "rate 0": (of(torch.zeros(1, 2, 9), 0), "its sample rate is 0, not a number from 1000 to 768000"),
+    "rate -1": (of(torch.zeros(1, 2, 9), -1), "its sample rate is -1"),
+    "rate nan": (of(torch.zeros(1, 2, 9), math.nan), "its sample rate is nan"),
+    "rate huge": (of(torch.zeros(1, 2, 9), 10**9), "its sample rate is 1000000000"),
+    "rate none": (of(torch.zeros(1, 2, 9), None), "its sample rate is None"),
+    "rate text": (of(torch.zeros(1, 2, 9), "high"), "its sample rate is 'high'"),
+}
+
+
+@pytest.mark.parametrize("case", NO_SOUND)
+def test_what_is_no_sound_makes_a_silent_film(tmp_path, case):
+    """Known before the first frame, and said."""
+    audio, note = NO_SOUND[case]
+    writer = VideoWriter(tmp_path / "film.mp4", audio=audio)
+    assert writer.audio is None and re.search(note, writer.note) and bool(writer.note) == bool(note)
+    writer.write(film(33))
+    writer.close()
+    with av.open(str(writer.path)) as container:
+        assert not container.streams.audio and container.streams.video[0].frames == 33
+
+
+SOUND = {
+    "a batch": (of(torch.stack([tone(3)[0], tone(3)[0] * 0, tone(3)[0] * 0])), "3 clips came; the first is used"),
+    "a float rate": (of(tone(3)[0][None], 48000.0), ""),
+    "half precision": (of(tone(3)[0][None].half()), ""),
+    "integers": (of((tone(3)[0][None] * 32767).to(torch.int16)), ""),
+    "unsigned": (of((tone(3)[0][None] * 127 + 128).to(torch.uint8)), ""),
+    "one dimension": (of(tone(3)[0][0]), ""),
+    "with gradients": (of(tone(3)[0][None].requires_grad_()), ""),
+    "a few NaN": (of(torch.where(torch.rand(1, 1, 144000) < 0.001, torch.nan, tone(3)[0][None])), "NaN or infinity"),
+    "infinity": (of(torch.where(torch.rand(1, 1, 144000) < 0.001, torch.inf, tone(3)[0][None])), "NaN or infinity"),
+}
+
+
+@pytest.mark.parametrize("case", SOUND)
+def test_sound_of_any_kind(tmp_path, case):
+    """The note is heard as loud as it is."""
+    audio, note = SOUND[case]
+    with VideoWriter(tmp_path / "film.mp4", audio=audio) as writer:
+        writer.write(film(66))
+    assert note in writer.note and bool(note) == bool(writer.note)
+    wave, rate, _ = sound(writer.path)
+    second = np.abs(np.fft.rfft(wave[0][rate // 2 : rate // 2 + rate]))
+    assert second.argmax() == 440 and second.max() / rate * 2 == pytest.approx(0.25, rel=0.1)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_rates_at_the_ends(tmp_path, rate):
+    with VideoWriter(tmp_path / "film.mp4", audio=(torch.rand(1, rate * 2), rate)) as writer:
+        writer.write(film(33))
+    assert not writer.note and sound(writer.path)[1] == 48000
+
+
 def test_no_more_than_two_chunks_wait(tmp_path, monkeypatch):
     go, seen = threading.Event(), []
     encode = video._Encoder.write
@@ -205,6 +281,66 @@ def test_what_fails_beside_is_raised(tmp_path, monkeypatch, when):
         for _ in range(10):
             writer.write(film(33))
     assert not [t for t in threading.enumerate() if t.name.startswith("encode")]
+
+
+def test_a_closed_film_takes_no_more(tmp_path):
+    writer = VideoWriter(tmp_path / "film.mp4")
+    writer.write(film(33))
+    writer.close()
+    writer.close()  # once more does no harm
+    with pytest.raises(ValueError, match="film.mp4: it is closed, and takes no more frames"):
+        writer.write(film(33))
+    assert len(read(writer.path)) == writer.frames == 33
+
+
+def test_a_film_closed_before_it_begins(tmp_path):
+    writer = VideoWriter(tmp_path / "film.mp4")
+    writer.close()
+    with pytest.raises(ValueError, match="it is closed"):
+        writer.write(film(33))
+    assert not (tmp_path / "film.mp4").exists()
+
+
+def test_nothing_is_written_after_an_error_without_a_word(tmp_path, monkeypatch):
+    """Every later write raises it; close does not raise it a second time."""
+    monkeypatch.setattr(video._Encoder, "write", lambda *args: 1 / 0)
+    writer = VideoWriter(tmp_path / "film.mp4")
+    writer.write(film(33))
+    writer._over.wait(20)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            writer.write(film(33))
+    writer.close()
+
+
+def test_what_done_raises_is_raised(tmp_path):
+    """And what was written is a proper film."""
+
+    def done():
+        raise RuntimeError("not kept")
+
+    with pytest.raises(RuntimeError, match="not kept"), VideoWriter(tmp_path / "film.mp4") as writer:
+        for _ in range(10):
+            writer.write(film(33), done)
+    with av.open(str(writer.path)) as container:
+        assert container.streams.video[0].frames == len(read(writer.path)) >= 33
+
+
+def test_frames_of_another_size(tmp_path):
+    with pytest.raises(ValueError, match="frames of 64x32: this film is of 96x64"):
+        with VideoWriter(tmp_path / "film.mp4") as writer:
+            writer.write(film(33))
+            writer.write(torch.zeros(33, 32, 64, 3))
+    assert len(read(writer.path)) == 33
+
+
+@pytest.mark.parametrize(
+    "settings", [dict(fps=0), dict(fps=-1), dict(fps=math.nan), dict(crf=-1), dict(crf=52)], ids=str
+)
+def test_settings_that_cannot_be(tmp_path, settings):
+    """Before anything is made."""
+    with pytest.raises(ValueError, match=f"^{next(iter(settings))}=.*: use"):
+        VideoWriter(tmp_path / "film.mp4", **settings)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no colons in names there")

