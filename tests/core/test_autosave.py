@@ -2,16 +2,19 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from films import SEA, film_of, toy
 from helios_core import RECIPES, Chunk, ChunkStore, HistoryMemory, Keyframe, PromptSchedule, Segment, Start
@@ -153,6 +156,105 @@ def test_a_full_disk_leaves_nothing_half_written(store, monkeypatch):
     assert list(store.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("damage", ["removed", "cut", "another chunk's", "another film's"])
+@pytest.mark.parametrize("gap", [0, 1, 3])
+def test_a_gap_is_filled_and_the_others_are_found(tmp_path, store, gap, damage):
+    whole, _ = run(store)
+    path = path_of(store, whole[gap])
+    if damage == "removed":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif damage == "another chunk's":
+        path.write_bytes(path_of(store, whole[2]).read_bytes())
+    else:
+        other = ChunkStore(tmp_path, "b" * 32)
+        path.write_bytes(path_of(other, run(other)[0][gap]).read_bytes())
+    again, _ = run(store)
+    assert [c.reused for c in again] == [k != gap for k in range(4)] and same(again, whole)
+    assert run(store)[1] == 4
+
+
+def test_a_renamed_film_is_not_taken(tmp_path):
+    """The same chunks, but of another network: neither under the names that they had, nor under those they would."""
+    one, other = ChunkStore(tmp_path, "a" * 32), ChunkStore(tmp_path, "b" * 32)
+    chunks, _ = run(one)
+    shutil.copytree(one.folder, other.folder)
+    for chunk in chunks:
+        path_of(other, chunk).write_bytes(path_of(one, chunk).read_bytes())
+    again, found = run(other)
+    assert found == 0 and same(again, chunks) and run(other)[1] == run(one)[1] == 4
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 16, 9, 8, 16), (1, 16, 9, 4, 8), (2, 16, 9, 8, 8), (1, 8, 9, 8, 8), (1, 16, 8, 8, 8)]
+)
+def test_latents_of_another_size_are_not_taken(store, shape):
+    (chunk,), _ = run(store, chunks=1)
+    assert store.load(chunk.start) is not None
+    store.save(replace(chunk, latents=torch.zeros(shape)))
+    assert store.load(chunk.start) is None
+    again, found = run(store, chunks=1)
+    assert found == 0 and same(again, [chunk])
+
+
+def test_two_seeds_share_a_folder(store):
+    """Nothing of the seed is in a film's name: what a chunk is filed under holds its random state."""
+    films = {seed: run(store, seed=seed)[0] for seed in (3, 4)}
+    assert len(files(store)) == 8 and not torch.equal(films[3][0].latents, films[4][0].latents)
+    for seed, film in films.items():
+        again, found = run(store, seed=seed)
+        assert found == 4 and same(again, film) and {c.record["seed"] for c in again} == {seed}
+    found = {(record["chunk"], record["seed"]) for record in store.records()}
+    assert found == {(chunk, seed) for chunk in range(4) for seed in (3, 4)}
+
+
+def test_records_of_what_is_in_the_folder(store):
+    assert store.records() == []
+    odd = replace(SEA, segments=(Segment(0, "sea", text="a lone \ud800 surrogate, \U0001f30a and \n"),))
+    chunks, _ = run(store, odd)
+    records = sorted(store.records(), key=lambda record: record["chunk"])
+    assert records == [c.record for c in chunks] and records[0]["prompt"] == odd.segments[0].text
+    assert all(c.record == {**record, "reused": True} for c, record in zip(run(store, odd)[0], records))
+    path_of(store, chunks[1]).write_bytes(b"damaged")
+    save_file({"x": torch.zeros(1)}, store.folder / "mine.safetensors")
+    save_file({"x": torch.zeros(1)}, store.folder / "other.safetensors", {"format": "helios-chunk-1", "record": "{}"})
+    for name, record in (("number", "3"), ("broken", "{")):
+        metadata = {"format": "helios-chunk-2", "record": record}
+        save_file({"x": torch.zeros(1)}, store.folder / f"{name}.safetensors", metadata)
+    save_file({"x": torch.zeros(1)}, store.folder / "none.safetensors", {"format": "helios-chunk-2"})
+    (store.folder / "folder.safetensors").mkdir()
+    assert sorted(record["chunk"] for record in store.records()) == [0, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "a chunk's folder", "read-only"])
+def test_where_nothing_can_be_saved_the_film_goes_on(tmp_path, monkeypatch, kind):
+    store = ChunkStore(tmp_path / "films", "a" * 32)
+    if kind == "a file":
+        store.root.write_text("mine")
+    elif kind == "below a file":
+        (tmp_path / "films").write_text("mine")
+        store = ChunkStore(tmp_path / "films" / "below", "a" * 32)
+    elif kind == "a chunk's folder":
+        for chunk in run(ChunkStore(tmp_path / "elsewhere", "a" * 32))[0]:
+            path_of(store, chunk).mkdir(parents=True)
+            (path_of(store, chunk) / "mine").touch()
+    else:  # as for root, whom no permission holds back
+        store.folder.mkdir(parents=True)
+        monkeypatch.setattr("builtins.open", refuse_to_write)
+    chunks, found = run(store)
+    monkeypatch.undo()
+    assert found == 0 and same(chunks, run(ChunkStore(tmp_path / "well", "a" * 32))[0])
+    assert all(c.not_saved for c in chunks)
+    assert store.records() == [] and store.tidy(0, 0) == []
+
+
+def refuse_to_write(path, *args, _open=open, **kwargs):
+    if Path(path).suffix == "" and Path(path).name.startswith("."):
+        raise PermissionError(13, "Permission denied", str(path))
+    return _open(path, *args, **kwargs)
+
+
 def film_aged(root, name, days, chunks=2):
     store = ChunkStore(root, name * 32)
     run(store, chunks=chunks)
@@ -186,6 +288,98 @@ def test_old_films_are_removed_by_size(tmp_path):
     assert run(stores[2], chunks=2)[1] == 2
 
 
+def test_what_is_removed_is_told(tmp_path):
+    films = [film_aged(tmp_path, name, days, chunks) for name, days, chunks in (("a", 5, 1), ("b", 4, 3), ("c", 3, 2))]
+    sizes = {store.film: sum(p.stat().st_size for p in store.folder.iterdir()) for store in films}
+    ages = {store.film: store.folder.stat().st_mtime for store in films}
+    removed = ChunkStore(tmp_path, "d" * 32).tidy(max_films=0, max_bytes=0)
+    assert [(film.name, film.chunks) for film in removed] == [("a" * 32, 1), ("b" * 32, 3)]
+    assert all((film.size, film.used) == (sizes[film.name], ages[film.name]) for film in removed)
+
+
+def test_nothing_used_within_a_day_is_removed(tmp_path):
+    for name, hours in zip("abcd", (25, 23, 1, 0)):
+        film_aged(tmp_path, name, hours / 24)
+    (removed,) = ChunkStore(tmp_path, "e" * 32).tidy(max_films=0, max_bytes=0)
+    assert removed.name[0] == "a" and left(tmp_path) == ["b", "c", "d"]
+
+
+def test_what_is_to_be_kept_is_not_removed(tmp_path):
+    for name, days in zip("abcd", (5, 4, 3, 2)):
+        film_aged(tmp_path, name, days)
+    asked = []
+
+    def keep(folder):
+        asked.append(folder)
+        return folder.name[0] == "b"
+
+    removed = ChunkStore(tmp_path, "e" * 32).tidy(max_films=0, max_bytes=0, keep=keep)
+    assert [film.name[0] for film in removed] == ["a", "c"] and left(tmp_path) == ["b", "d"]
+    assert asked == [tmp_path / (name * 32) for name in "abc"]
+
+
+@pytest.mark.parametrize("days", [0, 9])
+def test_two_samplers_of_one_graph_find_their_chunks_again(tmp_path, days):
+    """However small the limit: neither makes room by what the other has just made."""
+    stores = [film_aged(tmp_path, name, days + 2 - k) for k, name in enumerate("abcd")]
+    for _ in range(2):
+        for store in stores[2:]:
+            run(store, chunks=2)
+            store.tidy(max_films=1, max_bytes=1)
+        assert left(tmp_path) == ["c", "d"] or days == 0
+    assert [run(store, chunks=2)[1] for store in stores[2:]] == [2, 2]
+
+
+@pytest.mark.parametrize("name", ["listdir", "stat", "unlink", "rmdir", "utime"])
+def test_what_vanishes_meanwhile_does_no_harm(tmp_path, monkeypatch, name):
+    """Another server tidies the same folder: when any file is asked for, it and its whole film may be gone."""
+    real, moment, calls = getattr(os, name), -1, 1
+    while moment < calls:  # of which each is the one before which it happens, once
+        moment, calls, root = moment + 1, 0, tmp_path / str(moment)
+        stores = [film_aged(root, letter, days, chunks=1) for letter, days in zip("abc", (5, 4, 3))]
+        (stores[0].folder / ".half").write_bytes(b"half")
+        os.utime(stores[0].folder / ".half", (0, 0))
+        os.utime(stores[0].folder, 2 * (time.time() - 5 * DAY,))
+
+        def meanwhile(*args, gone=stores[0].folder, at=moment, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls - 1 == at:
+                monkeypatch.undo()
+                shutil.rmtree(gone, ignore_errors=True)
+                monkeypatch.setattr(os, name, meanwhile)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, meanwhile)
+        ChunkStore(root, "d" * 32).tidy(max_films=0, max_bytes=0)
+        monkeypatch.undo()
+        assert left(root) == ["c"]
+    assert calls > 0
+
+
+def test_half_written_files_are_no_use_of_a_film(tmp_path):
+    films = [film_aged(tmp_path, name, days) for name, days in zip("abc", (5, 4, 3))]
+    (films[0].folder / ".half").write_bytes(b"half")
+    os.utime(films[0].folder / ".half", (0, 0))
+    (films[0].folder / ".trash").mkdir()  # a stranger's
+    os.utime(films[0].folder / ".trash", (0, 0))
+    os.utime(films[0].folder, 2 * (time.time() - 5 * DAY,))
+    assert films[2].tidy(max_films=9, max_bytes=10**9) == []
+    assert not (films[0].folder / ".half").exists() and (films[0].folder / ".trash").exists()
+    (removed,) = films[2].tidy(max_films=2, max_bytes=10**9)
+    assert removed.name[0] == "a"
+
+
+def test_what_is_removed_once_is_not_told_again(tmp_path):
+    old, _, _ = (film_aged(tmp_path, name, days) for name, days in zip("abc", (5, 4, 3)))
+    (old.folder / "notes.txt").write_text("mine")
+    os.utime(old.folder, 2 * (time.time() - 5 * DAY,))
+    store = ChunkStore(tmp_path, "c" * 32)
+    assert [film.name[0] for film in store.tidy(max_films=2, max_bytes=10**9)] == ["a"]
+    os.utime(old.folder, 2 * (time.time() - 5 * DAY,))
+    assert store.tidy(max_films=2, max_bytes=10**9) == [] and (old.folder / "notes.txt").exists()
+
+
 def test_strangers_are_left_alone(tmp_path):
     old, newest = film_aged(tmp_path, "a", 3), film_aged(tmp_path, "d", 2)
     (old.folder / "notes.txt").write_text("mine")
@@ -210,7 +404,8 @@ def test_what_a_kill_left_is_swept_up(tmp_path):
 
 
 def test_no_folder_yet(tmp_path):
-    assert ChunkStore(tmp_path / "none", "a" * 32).tidy(1, 1) == []
+    store = ChunkStore(tmp_path / "none", "a" * 32)
+    assert store.tidy(1, 1) == [] and store.records() == [] and not store.root.exists()
 
 
 def test_fingerprints_tell_apart():
