@@ -87,6 +87,59 @@ def test_a_memory_is_a_value():
         HistoryMemory.empty(64, 64).chunk = 3
 
 
+def test_memories_compare_by_content(memory):
+    same = copy_of(memory)
+    assert same == memory and hash(same) == hash(memory) and len({memory, same}) == 1
+    assert memory.frames is not same.frames and memory == memory and not memory != same
+    assert memory != 3 and memory != "memory" and memory != None  # noqa: E711
+    other = replace(memory, frames=memory.frames.clone())
+    other.frames[0, 3, 18, 7, 7] += 1e-6
+    shaped = replace(memory, frames=memory.frames.view(1, 16, 19, 4, 16))
+    others = [
+        other,
+        shaped,
+        replace(memory, frames=memory.frames.double()),
+        replace(memory, anchor=torch.ones(1, 16, 1, 8, 8)),
+        replace(memory, chunk=memory.chunk + 1),
+        replace(memory, seed=4),
+        replace(memory, noise_device="cuda"),
+        replace(memory, rng_state=torch.Generator().manual_seed(9).get_state()),
+        replace(memory, variant="mid"),
+        replace(memory, log=(*memory.log, {"chunk": 7})),
+    ]
+    assert all(m != memory for m in others) and len({memory, *others}) == len(others) + 1
+
+
+def appended(memory, record=None):
+    return memory.append(torch.zeros(1, 16, 9, 8, 8), torch.Generator().get_state(), record)
+
+
+def test_a_record_has_its_prompt_where_it_changes():
+    memory = HistoryMemory.empty(64, 64)
+    for prompt in ("sea", "sea", "sky", "", "", "sea"):
+        memory = appended(memory, {"prompt": prompt, "seed": 3})
+    told = [(entry["chunk"], entry.get("prompt")) for entry in memory.log]
+    assert told == [(0, "sea"), (1, None), (2, "sky"), (3, ""), (4, None), (5, "sea")]
+    assert [memory.record(k)["prompt"] for k in range(6)] == ["sea", "sea", "sky", "", "", "sea"]
+    assert memory.record(1) == {"chunk": 1, "seed": 3, "prompt": "sea"}
+
+
+def test_a_record_is_found_by_its_number_never_by_its_place():
+    memory = replace(HistoryMemory.empty(64, 64), chunk=5)
+    assert memory.record(5) == {}
+    for seed in (3, 4):
+        memory = appended(memory, {"seed": seed, "prompt": "sea", "chunk": 99})  # a chunk knows its number
+    assert [memory.record(k) for k in (-1, 0, 4, 7, 99)] == 5 * [{}]
+    assert [memory.record(k)["seed"] for k in (5, 6)] == [3, 4]
+
+
+def test_append_leaves_what_it_was_given(memory):
+    before, record = copy_of(memory), {"prompt": "sea", "seconds": 1.0}
+    after = appended(memory, record)
+    assert memory == before and record == {"prompt": "sea", "seconds": 1.0}
+    assert after.log[:-1] == memory.log and appended(memory).log[-1] == {"chunk": memory.chunk}
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("first,more", [(1, 2), (2, 1)])
 @pytest.mark.parametrize("name", FILMS)

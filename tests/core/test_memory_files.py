@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import time
 from dataclasses import replace
 
 import pytest
@@ -155,3 +156,54 @@ def test_broken_bytes_are_refused_or_read(tmp_path, memory, data):
         assert str(error).startswith("m.safetensors: ")
     else:
         assert torch.isfinite(loaded.frames).all()
+
+
+def test_the_log_comes_back(tmp_path, memory):
+    odd = "a lone \ud800 surrogate, \U0001f30a and \n"
+    film = memory.append(torch.zeros(1, 16, 9, 8, 8), memory.rng_state, {"prompt": odd, "seconds": 1.5, "vram": 2**40})
+    film = replace(film, variant="distilled")
+    film.save(tmp_path / "m.safetensors")
+    loaded, _ = HistoryMemory.load(tmp_path / "m.safetensors")
+    assert loaded == film and hash(loaded) == hash(film) and loaded.log == film.log
+    assert loaded.record(2) == {"chunk": 2, "prompt": odd, "seconds": 1.5, "vram": 2**40}
+
+
+NUMBERLESS = [{"seed": 3, "prompt": "sea"}, {"seed": 3}, {"seed": 3, "prompt": "sky"}]
+
+
+@pytest.mark.parametrize("chunk", [3, 5, 100])
+def test_logs_of_before_get_their_numbers(tmp_path, chunk):
+    """Their records are of the film's last chunks: of one begun elsewhere the first ones are not known."""
+    path = written(tmp_path / "m.safetensors", header(chunk=chunk, log=NUMBERLESS))
+    loaded, _ = HistoryMemory.load(path)
+    assert [entry["chunk"] for entry in loaded.log] == [chunk - 3, chunk - 2, chunk - 1]
+    assert loaded.record(chunk - 2) == {"chunk": chunk - 2, "seed": 3, "prompt": "sea"}
+    assert loaded.record(chunk - 1)["prompt"] == "sky" and loaded.record(chunk - 4) == loaded.record(chunk) == {}
+    loaded.save(path)
+    assert HistoryMemory.load(path)[0] == loaded  # and keep them
+    longer = loaded.append(torch.zeros(1, 16, 9, 8, 8), torch.Generator().get_state(), {"prompt": "sky", "seed": 4})
+    assert longer.log[-1] == {"chunk": chunk, "seed": 4} and longer.record(chunk)["prompt"] == "sky"
+
+
+@pytest.mark.parametrize(
+    "log", [{}, "log", [3], [[]], [{"chunk": "1"}], [{"chunk": 1.0}], [{"chunk": True}], [{"chunk": None}], 3], ids=str
+)
+def test_what_is_no_log_is_refused(tmp_path, log):
+    path = written(tmp_path / "m.safetensors", header(log=log))
+    with pytest.raises(ValueError, match=r"^m\.safetensors: .* its (variant is no Helios or its )?log "):
+        HistoryMemory.load(path)
+
+
+def test_a_film_of_thousands_of_chunks(tmp_path, memory):
+    """Its log is some hundred bytes a chunk, and a chunk more costs no more than a look at it."""
+    log = tuple({"chunk": k, "seed": 3, "seconds": 12.345, "vram": 2**34, "ram": 2**33} for k in range(5000))
+    film = replace(memory, chunk=5000, log=({**log[0], "prompt": "sea " * 100}, *log[1:]))
+    film.save(tmp_path / "m.safetensors")
+    assert (tmp_path / "m.safetensors").stat().st_size < 5000 * 120 + 10**6
+    begun = time.perf_counter()
+    loaded, _ = HistoryMemory.load(tmp_path / "m.safetensors")
+    for _ in range(20):
+        loaded = loaded.append(loaded.frames[:, :, :9], memory.rng_state, {"prompt": "sea " * 100})
+        assert loaded.record(loaded.chunk - 1)["prompt"] == "sea " * 100
+    assert len(loaded.log) == 5020 and sum("prompt" in entry for entry in loaded.log) == 1
+    assert time.perf_counter() - begun < 5

@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from helios_core import RECIPES, chunk_count, parse_steps, step_count
+from helios_core import RECIPES, chunk_count, override, parse_steps, step_count
 from helios_core.diffusion.recipe import Recipe
 from helios_core.film.loop import film_length
 
@@ -132,7 +132,7 @@ def test_zero_init(zero_steps):
     assert zeroed == {(0, step) for step in range(zero_steps + 1)}
 
 
-@pytest.mark.parametrize("changes", [dict(cfg=1.0), dict(cfg=0.0), dict(cfg_zero_star=False)], ids=str)
+@pytest.mark.parametrize("changes", [dict(cfg=1.0), dict(cfg_zero_star=False)], ids=str)
 def test_no_zero_init_without_cfg_zero_star(changes):
     assert MID.is_zero_init(0, 0)
     assert not replace(MID, **changes).is_zero_init(0, 0)
@@ -154,3 +154,48 @@ def test_step_count(recipe, first, chunks, steps):
 @pytest.mark.parametrize("chunks,text", [(1, "1 chunk, 33 frames, 1.4 s"), (3, "3 chunks, 99 frames, 4.1 s")])
 def test_film_length(chunks, text):
     assert film_length(chunks) == text
+
+
+@pytest.mark.parametrize("cfg", [0, 0.0, 0.5, 0.999, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_no_guidance_below_1(recipe, cfg):
+    for change in (lambda: replace(recipe, cfg=cfg), lambda: override(recipe, cfg=cfg)):
+        with pytest.raises(ValueError, match=r"^cfg=.*: guidance is 1 \(none\) or more$"):
+            change()
+
+
+@pytest.mark.parametrize("cfg, guided", [(1, False), (1.0, False), (1.001, True), (100, True)])
+def test_guided(cfg, guided):
+    assert replace(MID, cfg=cfg).guided is guided
+    assert replace(MID, cfg=cfg).is_zero_init(0, 0) is guided
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_override_keeps_what_nobody_wants_otherwise(recipe):
+    assert override(recipe) == override(recipe, steps="auto", solver="auto", amplify_first_chunk="auto") == recipe
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize(
+    "wish, change",
+    [
+        (dict(steps="3"), None),
+        (dict(cfg=7.5), dict(cfg=7.5)),
+        (dict(cfg=1), dict(cfg=1)),
+        (dict(solver="euler"), dict(solver="euler")),
+        (dict(amplify_first_chunk="on"), dict(amplify_first_chunk=True)),
+        (dict(amplify_first_chunk="off"), dict(amplify_first_chunk=False)),
+        (dict(skip_first_chunk=True), dict(skip_first_chunk=True)),
+    ],
+    ids=str,
+)
+def test_override(recipe, wish, change):
+    before = replace(recipe)
+    assert override(recipe, **wish) == replace(recipe, **(change or dict(steps=(3,) * recipe.stages)))
+    assert recipe == before
+
+
+@pytest.mark.parametrize("wish", [dict(steps="0"), dict(steps="2,2"), dict(solver="ddim")], ids=str)
+def test_override_refuses(wish):
+    with pytest.raises(ValueError, match=rf"^{next(iter(wish))}="):
+        override(DISTILLED, **wish)
