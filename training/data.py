@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from helios_core.files import write_whole
+from helios_core.film.beginning import encode_image
 from helios_core.media.codecs import VideoCodec
 from helios_core.network.config import CHUNK_FRAMES
 
@@ -52,7 +53,7 @@ def make_shard(codec: VideoCodec, seed: int, chunks: int = CHUNKS) -> Encoded:
         windows = torch.from_numpy(film).split(CHUNK_FRAMES)
         latents.append(torch.cat([codec.encode(window) for window in windows]).half())
         if chunks > 1:
-            still.append(codec.encode_image(windows[0][:1])[1][0].half())
+            still.append(encode_image(codec.encode, windows[0][:1])[1][0].half())
         mask = things(torch.cat(to_video(film).split(CHUNK_FRAMES, dim=2)))
         mask = torch.cat([mask[:, :, :1].expand(-1, -1, 4, -1, -1), mask[:, :, 1:]], dim=2)
         cover.append(F.avg_pool3d(mask, (4, 8, 8))[:, 0].half())

@@ -26,6 +26,7 @@ from helios_core import (
     load_checkpoint,
 )
 from helios_core.diffusion.recipe import DEMO_RECIPES
+from helios_core.film.beginning import encode_image
 from helios_core.film.denoise import ModelDenoiser
 from helios_core.film.prompts import parse_schedule
 from helios_core.media.codecs import VideoCodec
@@ -196,7 +197,7 @@ def pictures(demo: Demo, count: int, seed: int) -> dict[str, float]:
     for number in seeds_of_films(seed, count):
         scene = random_scene(rng, held_out=True)
         picture = film_anywhere(scene, 1, number)[:1]
-        memory = HistoryMemory.from_image(*demo.codec.encode_image(torch.from_numpy(picture)), seed=number)
+        memory = HistoryMemory.from_image(*encode_image(demo.codec.encode, torch.from_numpy(picture)), seed=number)
         film = demo.film([(0, 0, scene)], 6, seed=number, memory=memory)
         error = float(np.square(film[0][0] - picture[0]).mean())
         psnr.append(-10 * np.log10(max(error, 1e-10)))

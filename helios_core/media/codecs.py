@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..network.checkpoint import read_tensors
-from ..network.config import CHUNK_FRAMES, CHUNK_LATENTS
+from ..network.config import CHUNK_LATENTS
 
 
 def cpu_dtype() -> torch.dtype:
@@ -57,11 +57,6 @@ class VideoCodec:
         raw = (latents.to(self.mean.device) * self.std + self.mean).to(self.vae.dtype)
         video = self.vae.decode(raw.contiguous(memory_format=torch.channels_last_3d)).sample
         return (video[0].float().movedim(0, -1) / 2 + 0.5).clamp(0, 1).cpu()
-
-    def encode_image(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """A picture (1, H, W, 3) -> its latent, and the last of a clip that repeats it: what a film begins with."""
-        clip = picture.expand(CHUNK_FRAMES, -1, -1, -1)
-        return self.encode(picture), self.encode(clip)[:, :, -1:]
 
 
 def weight_files(path: Path) -> list[Path]:

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import torch
 import torch.nn.functional as F
+from av.video.reformatter import Colorspace
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -210,7 +211,9 @@ class _Video:
 
 def _pixels(frame: av.VideoFrame) -> Tensor:
     """(H, W, 3) in 0..1, turned upright: phones write pictures as the sensor lay, and a note how to turn them."""
-    pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(getattr(frame, "rotation", 0) / 90))
+    # By the video's own matrix. PyAV before 17 takes each for BT.601 unless source and target differ; RGB has none.
+    matrix = {"src_colorspace": frame.colorspace, "dst_colorspace": Colorspace.ITU601}
+    pixels = np.rot90(frame.to_ndarray(format="rgb24", **matrix), round(getattr(frame, "rotation", 0) / 90))
     return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
 
 

@@ -17,16 +17,16 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import pytest
 import torch
 
 from helios_core import HistoryMemory
-from helios_core.command import cli
-from helios_core.command.cli import main
-from helios_core.command.model_files import beside, is_demo
+from helios_core.command.generate import begin as begin_film
+from helios_core.command.main import main
+from helios_core.command.model_files import find_beside, is_demo
+from helios_core.command.requests import GenerateRequest
 from helios_core.files import demo_folder
 from helios_core.media.codecs import VideoCodec
 from helios_core.media.frames import read_chunks
@@ -57,7 +57,7 @@ def test_generate_and_extend(model, tmp_path, capsys):
     replace(memory, noise_device="cuda").save(tmp_path / "c.safetensors", notes)
     run("extend", tmp_path / "c.safetensors", "--length", 33)
     assert (tmp_path / "c-2.mp4").exists()
-    assert "random numbers were cuda's" in (said := capsys.readouterr().err)
+    assert "random numbers came from cuda" in (said := capsys.readouterr().err)
     assert "3 chunks, 99 frames" in said and re.search(r"66 frames in [\d.]+ s", said)
 
 
@@ -107,6 +107,12 @@ def begin(model, folder, *options, **how):
     return subprocess.Popen([*command, *options], cwd=folder, env=env, preexec_fn=hang_up, **how)
 
 
+def chunks_in_file(film):
+    """As many as its memory counts; 0 where there is none yet."""
+    memory = film.with_suffix(".safetensors")
+    return HistoryMemory.load(memory)[0].chunk if memory.exists() else 0
+
+
 def test_a_player_that_is_closed(model, tmp_path):
     """The film goes on without it."""
     options = "--length", "165", "--stream", "-o", "a.mp4"
@@ -114,7 +120,7 @@ def test_a_player_that_is_closed(model, tmp_path):
         assert film.stdout.read(100)
         film.stdout.close()
         said = film.stderr.read().decode()
-    assert film.returncode == 0 and "the film goes on" in said and "Traceback" not in said
+    assert film.returncode == 0 and "the film is still being made" in said and "Traceback" not in said
     assert len(frames(tmp_path / "a.mp4")) == 165
     assert HistoryMemory.load(tmp_path / "a.safetensors")[0].chunk == 5
 
@@ -136,6 +142,7 @@ def test_estimate(model, capsys):
     assert "8 chunks, 264 frames, 11.0 s of 256x128 with distilled, 54 steps" in said
     # 264 frames of 256x128 at 0.3 bits; 20 latents of 16 channels, 16x32, in float32
     assert "disk: the film 0.3 MB at 0.3 bits a pixel, memory file 0.7 MB at any length" in said
+    assert "finished chunks 2.4 MB" in said  # 72 latents
     later, first, decoding = map(float, re.search(r"([\d.]+) s a chunk \(([\d.]+) .+ decoding ([\d.]+)", said).groups())
     seconds = 264 / float(re.search(r"([\d.]+) frames a second", said)[1])
     rounded = seconds**2 / 264 * 0.005  # the rate is said to 0.01, as the parts are
@@ -146,7 +153,7 @@ def test_estimate(model, capsys):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["generate"], "no prompt"),
+        (["generate"], "there is no prompt"),
         (["generate", "x", "--size", "70x64"], "multiples of 64"),
         (["generate", "x", "--image", "nowhere.png"], "nowhere.png"),
         (["generate", "--schedule", "nowhere.txt"], "nowhere.txt"),
@@ -157,7 +164,7 @@ def test_estimate(model, capsys):
         (["generate", "x", "--device", "xpu"], "--device xpu: "),
         (["generate", "x", "--vae", "transformer"], "not a Wan 2.1 VAE"),
         (["estimate", "--vae", "cut.safetensors"], "cut.safetensors: damaged"),
-        (["generate", "--schedule", "utf16.txt"], "utf16.txt: not a text in UTF-8"),
+        (["generate", "--schedule", "utf16.txt"], "utf16.txt: this is not a text file in UTF-8"),
         (["generate", "x", "--image", "utf16.txt"], "utf16.txt"),
     ],
 )
@@ -170,20 +177,23 @@ def test_what_goes_wrong_is_said_in_a_line(model, tmp_path, monkeypatch, capsys,
     monkeypatch.chdir(tmp_path)
     output = [] if arguments[0] == "estimate" else ["-o", tmp_path / "x.mp4"]
     run(*arguments, "--model", model, *output, status=1)
-    error = capsys.readouterr().err
-    assert error.startswith("helios: ") and said in error and not (tmp_path / "x.mp4").exists()
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("helios: ") and said in error
+    assert not list(tmp_path.glob("*x.mp4*")) and not (tmp_path / "helios-chunks").exists()
 
 
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["--length", "0"], "'0': frames as 240, or seconds as 10s"),
-        (["--length", "ten"], "'ten': frames"),
-        (["--length", "infs"], "'infs': frames"),
-        (["--length", "1e12s"], "'1e12s': frames"),
-        (["--seed", "-1"], "'-1': a whole number"),
+        (["--length", "0"], "'0': write frames, such as 240, or seconds, such as 10s"),
+        (["--length", "ten"], "'ten': write frames"),
+        (["--length", "infs"], "'infs': write frames"),
+        (["--length", "1e12s"], "'1e12s': write frames"),
+        (["--seed", "-1"], "'-1': write a whole number"),
         (["--seed", str(2**64)], "from 0 to 2^64 - 1"),
-        (["--cfg", "nan"], "'nan': 1 or more"),
+        (["--cfg", "nan"], "cfg=nan: guidance is 1 (none) or more"),
+        (["--cfg", "0.5"], "cfg=0.5: guidance is 1 (none) or more"),
+        (["--cfg", "x"], "'x': write a number, 1 or more"),
         (["--size", "64"], "WIDTHxHEIGHT"),
     ],
 )
@@ -202,11 +212,11 @@ def test_nothing_is_replaced_unasked(model, tmp_path, monkeypatch, capsys):
     assert f"helios extend {tmp_path}/helios-2.safetensors" in capsys.readouterr().err
     run("extend", "helios.mp4", "--length", "33")  # its memory is beside it, the model is remembered
     names = [f"helios{n}.{kind}" for n in ("", "-2", "-3") for kind in ("mp4", "safetensors")]
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*names, "helios-chunks"])
     assert [HistoryMemory.load(name)[0].chunk for name in names[1::2]] == [1, 1, 2]
     before = Path("helios.mp4").read_bytes()
     run("generate", "A blue star.", *at, "-o", "helios.mp4", status=1)
-    assert "helios.mp4 or its memory is there already: --force" in capsys.readouterr().err
+    assert "helios.mp4: the film or its memory exists already; --force" in capsys.readouterr().err
     assert Path("helios.mp4").read_bytes() == before
     run("generate", "A blue star.", *at, "-o", "helios.mp4", "--force")
     assert Path("helios.mp4").read_bytes() != before
@@ -215,7 +225,7 @@ def test_nothing_is_replaced_unasked(model, tmp_path, monkeypatch, capsys):
     assert (model / "vae.safetensors").read_bytes() == weights
     for wrong in ("film.safetensors", "film", tmp_path):
         run("generate", "A blue star.", *at, "-o", wrong, status=1)
-        assert "an .mp4 file" in capsys.readouterr().err
+        assert "must end in .mp4" in capsys.readouterr().err
 
 
 def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path, capsys):
@@ -224,8 +234,8 @@ def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path
     run("generate", "--schedule", tmp_path / "story.txt", *at, "--variant", "base", "--steps", "2", "--cfg", "1")
     assert HistoryMemory.load(tmp_path / "a.safetensors")[1]["prompt"] == "A blue ball."
     error = capsys.readouterr().err
-    assert "chunk 8 is not reached, the film ends before 2: A purple square." in error
-    said = re.search(r"to go on with it: helios (extend .+)", error)[1]
+    assert "the film ends before chunk 2; this prompt starts at chunk 8: A purple square." in error
+    said = re.search(r"to continue in a new film: helios (extend .+)", error)[1]
     run(*said.split(), "--length", 33, "A red ball.")  # as it was told to, in two steps
     memory, notes = HistoryMemory.load(tmp_path / "a-2.safetensors")
     assert (memory.variant, notes["prompt"]) == ("base", "A red ball.")
@@ -256,7 +266,7 @@ def test_a_film_that_is_interrupted_goes_on_with_its_schedule(model, tmp_path, c
     with monkeypatch.context() as patch:
         patch.setattr(VideoWriter, "write", interrupt)
         run("generate", *at, "-o", tmp_path / "a.mp4", status=130)
-    said = re.search(r"to go on with it: helios (extend .+)", capsys.readouterr().err)[1]
+    said = re.search(r"to continue in a new film: helios (extend .+)", capsys.readouterr().err)[1]
     run(*shlex.split(said))
     whole, rest = (HistoryMemory.load(tmp_path / f"{name}.safetensors")[0] for name in ("whole", "a-2"))
     assert whole.chunk == rest.chunk == 3 and torch.equal(whole.frames, rest.frames)
@@ -268,9 +278,8 @@ def test_a_video_begins_with_its_last_windows(tmp_path):
     with VideoWriter(path) as film:
         film.write(torch.linspace(0, 1, 40)[:, None, None, None].expand(40, 64, 64, 3))
     (shown,) = read_chunks(path, 40)
-    args = SimpleNamespace(image=None, video=path, resize="crop")
     wanted = HistoryMemory.from_video(codec.encode(shown[:1]), codec.encode(shown[7:]), seed=3)
-    begun = cli.begin(args, codec, 64, 64, 3)
+    begun = begin_film(GenerateRequest(video=path), codec, 64, 64, 3)
     assert torch.equal(begun.frames, wanted.frames) and torch.equal(begun.anchor, wanted.anchor)
 
 
@@ -281,7 +290,7 @@ def test_films_that_are_ended_from_outside(model, tmp_path):
     outputs = subprocess.PIPE, subprocess.DEVNULL  # the first one is not read
     films = [begin(model, tmp_path, *options, stdout=output, **how) for output in outputs]
     names = {"helios", "helios-2"}
-    while len(list(tmp_path.glob("[!.]*.safetensors"))) < 2:
+    while not all(chunks_in_file(tmp_path / name) for name in names):
         assert all(film.poll() is None for film in films), [film.communicate()[1] for film in films]
         time.sleep(0.05)
     for film, number in zip(films, (signal.SIGHUP, signal.SIGKILL)):
@@ -294,8 +303,8 @@ def test_films_that_are_ended_from_outside(model, tmp_path):
             (name,) = names
         else:
             assert film.returncode == 130
-            command = r"\nto go on with it: \S+ -m helios_core extend \S+/(\S+)\.safetensors --length (\d+)\nstopped\n$"
-            name, missing = re.search(command, said).groups()
+            command = r": \S+ -m helios_core extend \S+/(\S+)\.safetensors --length (\d+)\nstopped\n$"
+            name, missing = re.search(r"\nto continue in a new film" + command, said).groups()
             names.remove(name)
         counted = HistoryMemory.load(tmp_path / f"{name}.safetensors")[0].chunk * 33
         more = len(frames(tmp_path / f"{name}.mp4")) - counted
@@ -310,7 +319,7 @@ def test_a_closed_terminal(model, tmp_path):
     film = begin(model, tmp_path, "--length", "100000", stderr=terminal)
     os.close(terminal)
     os.set_blocking(ours, False)
-    while not (tmp_path / "helios.safetensors").exists():
+    while not chunks_in_file(tmp_path / "helios"):
         with contextlib.suppress(BlockingIOError):
             said += os.read(ours, 4096)  # a terminal that nobody reads from would hold it
         time.sleep(0.01)
@@ -350,10 +359,10 @@ def test_a_memory_from_elsewhere(model, tmp_path, monkeypatch, capsys):
     notes = {"prompt": "A red star.", "model": r"\\evil\share"}
     memory.save(path, notes)
     run("extend", path, status=1)
-    assert "in a network: say --model yourself" in capsys.readouterr().err
+    assert "in a network; add --model yourself" in capsys.readouterr().err
     memory.save(path, {**notes, "model": "demo", "options": "--vae //evil/vae.safetensors"})
     run("extend", path, status=1)
-    assert "say --vae yourself" in capsys.readouterr().err
+    assert "add --vae yourself" in capsys.readouterr().err
     run("extend", path, "--vae", model / "vae.safetensors", "--length", 33, "-o", tmp_path / "-said.mp4")
     monkeypatch.chdir(tmp_path)
     run("extend", "--length", 33, "--", "-said.safetensors")
@@ -362,7 +371,7 @@ def test_a_memory_from_elsewhere(model, tmp_path, monkeypatch, capsys):
         memory.save(path, {**notes, "model": "demo", "options": options})
         run("extend", path, status=1)
         error = capsys.readouterr().err
-        assert error.startswith("helios: m.safetensors: its options: ") and said in error
+        assert error.startswith("helios: m.safetensors: its options cannot be used: ") and said in error
     memory.save(path, {**notes, "model": "demo", "options": "--help"})
     run("extend", path, "--length", 33, "-o", tmp_path / "help.mp4", "--negative=-blur", "--force")
     assert HistoryMemory.load(tmp_path / "help.safetensors")[1]["options"] == "--negative=-blur"
@@ -407,12 +416,12 @@ def test_parts_are_found_beside_a_model(tmp_path):
     for file in (wanted, wanted.with_name("umt5-xxl-enc-bf16.safetensors")):
         file.touch()
     (w / "diffusion_models" / "Helios-Mid").symlink_to(disk)
-    assert beside(w / "diffusion_models" / "Helios-Mid", "text") == wanted
+    assert find_beside(w / "diffusion_models" / "Helios-Mid", "text_encoder") == wanted
     with pytest.raises(FileNotFoundError, match="--vae"):
-        beside(w / "diffusion_models" / "Helios-Mid", "vae")
+        find_beside(w / "diffusion_models" / "Helios-Mid", "vae")
 
 
 def test_a_model_that_does_not_tell_its_variant(model, tmp_path, capsys):
     (tmp_path / "some").symlink_to(model)
     run("generate", "x", "--model", tmp_path / "some", status=1)
-    assert "Base, Mid or Distilled?" in capsys.readouterr().err
+    assert "add --variant base, mid or distilled" in capsys.readouterr().err

@@ -113,7 +113,7 @@ def test_download(hub, tmp_path):
     assert have == {**transformer, **wan}
     Hub.served.clear()
     status, said = hub("mid", "--to", models)
-    assert status == 0 and "all was there already" in said and Hub.served == []
+    assert status == 0 and "everything was there already" in said and Hub.served == []
     vae, config = models / "vae" / Path(VAE).name, models / "diffusion_models/Helios-Mid/transformer/config.json"
     vae.write_bytes(damaged(vae.read_bytes()))
     config.write_bytes(b"[]")
@@ -130,7 +130,7 @@ def test_one_download_at_a_time(hub, tmp_path):
 
     with FileLock(tmp_path / ".helios-download.lock"):
         status, said = hub("mid", "--to", tmp_path)
-    assert status == 1 and "another download is under way" in said and not Hub.served
+    assert status == 1 and "another download is running" in said and not Hub.served
 
 
 def test_the_hub_cannot_be_reached(tmp_path):
@@ -162,7 +162,7 @@ def test_a_broken_download_goes_on(hub, tmp_path):
 def test_a_wrong_file_is_not_kept(hub, tmp_path):
     Hub.lies = {VAE}
     status, said = hub("mid", "--to", tmp_path / "models")
-    assert status == 1 and "not what the hub says it is (its hash)" in said
+    assert status == 1 and "it arrived damaged (its hash is wrong)" in said
     assert not (tmp_path / "models" / "vae" / Path(VAE).name).exists()
     Hub.lies = set()
     assert hub("mid", "--to", tmp_path / "models")[0] == 0
@@ -172,8 +172,8 @@ def test_no_room_on_the_disk(tmp_path):
     from helios_core.command import download
 
     items = [download.Item("r", "n", tmp_path / "models" / "n", size=10**16, digest="0" * 64, revision="main")]
-    with pytest.raises(OSError, match=r"10000000\.0 GB are needed and [\d.]+ GB are free"):
-        download.download(items, tmp_path / "models")
+    with pytest.raises(OSError, match=r"10000000\.0 GB are needed, [\d.]+ GB are free"):
+        download.fetch_files(items, tmp_path / "models")
 
 
 def test_the_disk_is_full_all_the_same(hub, tmp_path, monkeypatch):
@@ -191,7 +191,7 @@ def test_a_file_is_not_on_the_hub_any_more(hub, tmp_path, monkeypatch, gone):
     left = {key: content for key, content in Hub.files[repo].items() if key != name}
     monkeypatch.setitem(Hub.files, repo, left)
     status, said = hub("mid", "--to", tmp_path)
-    assert status == 1 and f"not on the hub any more: {repo}/" in said and not Hub.served
+    assert status == 1 and f"no longer has {repo}/" in said and not Hub.served
 
 
 def test_comfyui_is_found(tmp_path, monkeypatch):
@@ -212,4 +212,4 @@ def test_comfyui_is_found(tmp_path, monkeypatch):
 def test_no_comfyui_found(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("helios_core.command.download.find_models_folder", lambda: None)
     assert main(["download", "mid"]) == 1
-    assert "--to says which models/ folder to fill" in capsys.readouterr().err
+    assert "name the models folder to fill with --to" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.video.reformatter import Colorspace
 from PIL import Image
 
 from helios_core.media.frames import fit_frames, moments, read_chunks, read_ends, read_image, rgb
@@ -176,6 +177,22 @@ def test_colours(tmp_path):
     frames[:] = (200, 80, 30)
     first = read_ends(write(str(tmp_path / "v.mp4"), frames)).first
     assert (first * 255 - torch.tensor([200.0, 80, 30])).abs().max() < 4
+
+
+@pytest.mark.parametrize("matrix", [Colorspace.ITU601, Colorspace.ITU709])
+def test_colours_by_the_videos_own_matrix(tmp_path, matrix):
+    """Whatever the version of PyAV."""
+    pixels = np.full((32, 32, 3), (200, 40, 60), np.uint8)
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.height = stream.width = 32
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "1"}
+        stream.codec_context.colorspace = matrix.value
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=matrix)))
+        container.mux(stream.encode())
+    first, _, _ = read_ends(tmp_path / "v.mp4")
+    assert (first * 255 - torch.tensor([200.0, 40, 60])).abs().max() < 4
 
 
 def test_what_is_no_video(tmp_path):

@@ -1,0 +1,254 @@
+"""A film that is cut off: the same command continues it, and nothing else does."""
+
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from filelock import FileLock
+
+from helios_core import HistoryMemory
+from helios_core.command import autosave
+from helios_core.command.main import main
+from helios_core.command.model_files import ModelFiles
+from helios_core.media.video import VideoWriter
+
+ROOT = Path(__file__).parents[2]
+STAR = ["generate", "A large red star moves right on a navy background.", "--steps", "1", "--size", "64x64"]
+
+
+def run(*arguments, status=0):
+    assert main([*STAR, *map(str, arguments)]) == status
+
+
+def frames(path):
+    with av.open(str(path)) as container:
+        return [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+
+
+def same_film(a, b):
+    """The same bits: frames, and what is remembered of them."""
+    one, two = (HistoryMemory.load(path.with_suffix(".safetensors"))[0] for path in (a, b))
+    assert torch.equal(one.frames, two.frames) and torch.equal(one.rng_state, two.rng_state) and one.chunk == two.chunk
+    x, y = frames(a), frames(b)
+    return len(x) == len(y) and all((p == q).all() for p, q in zip(x, y))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@contextmanager
+def cut_off(chunks):
+    """Films are interrupted when so many chunks are in the file."""
+    write = VideoWriter.write
+
+    def interrupted(film, frames, then):
+        if film.frames == chunks * 33:
+            raise KeyboardInterrupt
+        write(film, frames, then)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VideoWriter, "write", interrupted)
+        yield
+
+
+@contextmanager
+def no_sampling():
+    """The network is not even loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ModelFiles, "load_denoiser", None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Makes processes that have imported all they need, and take no seconds to begin."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["helios_core.command.generate", "helios_core.media.codecs", "diffusers", "transformers"]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        context.Process(target=int).start()
+        yield context
+
+
+CHUNKS, KILLS = 12, 10
+
+
+def test_killed_at_random_moments(folder, processes):
+    """In the end the bits of one unbroken run; no chunk that was finished is made a second time."""
+    film = ["--length", 33 * CHUNKS, "-o", folder / "film.mp4"]
+    arguments, chance, made, moments = [*STAR, *map(str, film)], random.Random(5), {}, []
+
+    def on_disk():
+        return {path: path.stat().st_mtime_ns for path in folder.glob("helios-chunks/*/[0-9a-f]*.safetensors")}
+
+    for _ in range(KILLS):
+        process = processes.Process(target=main, args=(arguments,))
+        process.start()
+        wanted, end = len(made) + chance.randint(0, 1), time.monotonic() + 300
+        while len(on_disk()) < wanted:
+            assert process.is_alive() and time.monotonic() < end
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.6))
+        process.kill()
+        process.join()
+        assert process.exitcode == -9
+        now = on_disk()
+        assert made.items() <= now.items()
+        made = now
+        moments.append(len(made))
+    assert 0 < moments[0] + moments[-1] < 2 * CHUNKS, moments
+    run(*film)
+    assert made.items() <= (done := on_disk()).items() and len(done) == CHUNKS
+    run("--length", 33 * CHUNKS, "-o", folder / "whole.mp4", "--no-autosave")
+    assert same_film(folder / "film.mp4", folder / "whole.mp4")
+    assert {p.name for p in folder.iterdir()} - {"helios-chunks"} == {
+        f"{name}.{kind}" for name in ("film", "whole") for kind in ("mp4", "safetensors")
+    }
+
+
+def test_the_same_command_continues_its_film(folder, capsys):
+    """Without -o too. A finished film's makes another file, from disk."""
+    with cut_off(2):
+        run("--length", 132, status=130)
+    assert "to finish this film, run the same command again" in capsys.readouterr().err
+    assert len(frames("helios.mp4")) == 66
+    run("--length", 132)
+    assert "chunks 0 to 2 were on disk; continuing at chunk 3" in capsys.readouterr().err
+    assert [p.name for p in folder.glob("*.mp4")] == ["helios.mp4"]
+    with no_sampling():
+        run("--length", 132)
+    assert "chunks 0 to 3 were on disk; nothing is left to make" in capsys.readouterr().err
+    assert same_film(folder / "helios.mp4", folder / "helios-2.mp4") and len(frames("helios.mp4")) == 132
+
+
+def test_a_film_may_become_longer_or_shorter(folder, capsys):
+    with cut_off(1):
+        run("--length", 99, "-o", "a.mp4", status=130)
+    run("--length", 132, "-o", "a.mp4")
+    assert len(frames("a.mp4")) == 132 and "chunks 0 to 1 were on disk" in capsys.readouterr().err
+
+
+def test_an_extension_is_continued(folder, capsys):
+    run("--length", 33)
+    extend = ["extend", "helios.safetensors", "--length", "66"]
+    with cut_off(1):
+        assert main(extend) == 130
+    assert main(extend) == 0
+    assert "chunks 1 to 2 were on disk" in capsys.readouterr().err
+    assert len(frames("helios-2.mp4")) == 66 and not Path("helios-3.mp4").exists()
+    run("--length", 99, "-o", "whole.mp4", "--no-autosave")
+    assert torch.equal(*(HistoryMemory.load(f"{n}.safetensors")[0].frames for n in ("whole", "helios-2")))
+
+
+def test_another_film_does_not_take_its_name(folder, capsys):
+    """Another seed's is told of it."""
+    with cut_off(1):
+        run("--length", 66, status=130)
+    before = Path("helios.mp4").read_bytes()
+    run("--length", 66, "--seed", 1)
+    said = capsys.readouterr().err
+    assert "helios-2.mp4 is a new film. helios.mp4 is unfinished and has seed 0: --seed 0 continues it" in said
+    run("--length", 66, "--seed", 1, "-o", "helios.mp4", status=1)
+    assert "--force replaces it. It is unfinished and has seed 0: --seed 0" in capsys.readouterr().err
+    for other in (["--cfg", "2"], ["--steps", "2"], ["--negative", "blur"], ["--size", "128x64"]):
+        run("--length", 66, *other, "-o", "helios.mp4", status=1)
+        assert capsys.readouterr().err.endswith("exists already; --force replaces it\n"), other
+    run("--length", 66, "--chunks", "elsewhere", "-o", "helios.mp4", status=1)  # where no chunk of it is
+    assert Path("helios.mp4").read_bytes() == before
+    run("--length", 66)
+    assert len(frames("helios.mp4")) == 66 and not Path("helios-3.mp4").exists()
+
+
+def test_without_autosave(folder, capsys):
+    """No folder, and no second chance."""
+    with cut_off(1):
+        run("--length", 66, "--no-autosave", status=130)
+    assert "same command" not in capsys.readouterr().err
+    assert {p.name for p in folder.iterdir()} == {"helios.mp4", "helios.safetensors"}
+    run("--length", 66, "-o", "helios.mp4", status=1)
+
+
+def test_chunks_in_a_folder_of_ones_own(folder):
+    run("--length", 33, "--chunks", "kept", "-o", "films/a.mp4")
+    assert len(list(Path("kept").glob("*/*.safetensors"))) == 1 and not Path("films/helios-chunks").exists()
+    (runs,) = (json.loads(path.read_text())["runs"] for path in Path("kept").glob("*/film.json"))
+    assert (runs[0]["seed"], runs[0]["end"], runs[0]["done"], Path(runs[0]["node"]).name) == (0, 1, 1, "a.mp4")
+    with no_sampling():
+        run("--length", 33, "--chunks", "kept", "-o", "b.mp4")
+
+
+def test_two_runs_at_once(folder, capsys):
+    """The second one takes another name, or is refused; what a killed run left empty may be had."""
+    with cut_off(1):
+        run("--length", 66, status=130)
+    with FileLock(".helios.mp4.lock"):
+        run("--length", 66, "-o", "helios.mp4", status=1)
+        assert "another run of helios is making this film" in capsys.readouterr().err
+        run("--length", 66)
+        assert len(frames("helios-2.mp4")) == 66 and len(frames("helios.mp4")) == 33
+    Path("helios-3.mp4").touch()
+    Path(".helios-3.mp4.lock").touch()
+    Path("helios-4.mp4").touch()  # somebody else's
+    Path("helios.safetensors").unlink()
+    for name in ("helios-3", "helios-5"):
+        run("--length", 33, "--seed", 8)
+        assert len(frames(f"{name}.mp4")) == 33
+    assert Path("helios-4.mp4").stat().st_size == 0 and list(folder.glob(".*.lock")) == [Path(".helios.mp4.lock")]
+
+
+def test_old_films_make_room(folder, capsys, monkeypatch):
+    """Never one of today. What goes is said."""
+    for number, age in enumerate((0, 3, 4, 5)):
+        film = folder / "helios-chunks" / f"{number:032x}"
+        film.mkdir(parents=True)
+        (film / f"{number:032x}.safetensors").write_bytes(b"x" * 1000000)
+        os.utime(film, (time.time() - age * 86400,) * 2)
+    monkeypatch.setattr(autosave, "FILMS", 2)
+    run("--length", 33)
+    said = capsys.readouterr().err
+    assert "helios-chunks: the chunks of 3 older films (3 chunks, 3 MB, last used 2" in said and "make room" in said
+    assert (folder / "helios-chunks" / f"{0:032x}").is_dir() and len(list(Path("helios-chunks").iterdir())) == 2
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Missing())
+from helios_core.command.main import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("missing", ["torch", "av", "diffusers", "filelock"])
+def test_a_missing_package_is_named(tmp_path, missing):
+    """In one line, how to get it too; that something happens is said before the first of them is imported."""
+    how = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", WITHOUT, missing, *STAR, "-o", "x.mp4"], **how)
+    said = ran.stderr.splitlines()
+    assert ran.returncode == 1 and said[0] == "loading PyTorch"
+    assert said[-1] == f'helios: {missing} is not installed; run: pip install "{ROOT}[cli]"'
+    assert "Traceback" not in ran.stderr and not list(tmp_path.iterdir())
+
+
+def test_help_needs_no_torch(tmp_path):
+    how = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", WITHOUT, "torch", "generate", "--help"], **how)
+    assert ran.returncode == 0 and "--schedule" in ran.stdout
