@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 
+from ..film.denoise import ModelDenoiser
 from ..film.director import ScheduleDirector
 from ..film.loop import film_length, film_records
 from ..film.memory import HistoryMemory
 from ..film.prompts import PromptSchedule
 from ..film.record import Chunk
+from ..film.store import ChunkStore
 from ..media.video import VideoWriter
 from ..network.config import CHUNK_FRAMES
 from .autosave import note_run, open_store
@@ -30,9 +32,9 @@ from .terminal import say
 
 @dataclass(frozen=True)
 class Film:
-    """What is to be made: chunks `first` to `end`, the last not included, of a schedule of texts.
+    """What is to be made: chunks `first` to `end`, the last not included, by a schedule whose prompts are texts.
 
-    `request_id` is the fingerprint of all that was asked for, but for the seed and the length.
+    `request_id` is the fingerprint of all that was asked for except seed and length.
     """
 
     files: ModelFiles
@@ -50,52 +52,43 @@ class Film:
 def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning: HistoryMemory) -> None:
     """Write the film and, whenever a chunk is safe in the file, its memory.
 
-    A film that is stopped can so be continued without a gap: by the same command where its chunks are kept, by `extend`
-    in any case.
+    If it is stopped, it can be continued without a gap: by the same command if its chunks are kept, and by `extend`.
     """
-    files, recipe = film.files, film.files.recipe
-    if files.is_demo and (beginning.width, beginning.height) != files.size:
-        say(f"the demo can only draw at {files.size[0]}x{files.size[1]}; expect nonsense at this size")
-    if text := film.schedule.describe_unreached(film.end):
-        say(text)
-    device = torch.device(files.device).type
-    noise_device = beginning.noise_device if beginning.noise_device == device else "cpu"
-    if noise_device != beginning.noise_device:
-        say(f"the film's random numbers came from {beginning.noise_device}; here its seed starts over on the CPU")
+    files = film.files
+    warn(film, beginning)
     schedule, negative = files.encode_prompts(film.schedule)
     store = open_store(output, files, negative, beginning) if request.autosave else None
-    notes = {"model": files.name, "options": options_text(files.options)}
-    if store is not None:
-        notes |= unfinished_notes(film.request_id, store.film, film.end)
     length, size = film_length(film.end - film.first), f"{beginning.width}x{beginning.height}"
     say(f"{output.film}: {length}, {size}, seed {film.seed}, {files.variant} of {files.name}")
-    # Not before it is needed: all chunks may be on disk.
-    denoiser = cache(lambda: files.load_denoiser(negative))
+    progress = Progress(files.recipe, film.first, film.end)
+
+    @cache
+    def denoiser() -> ModelDenoiser:  # loaded when it is needed: all chunks may be on disk
+        progress.say("loading the transformer")
+        return files.load_denoiser(negative)
+
     records = film_records(
         lambda start: denoiser()(start),
         replace(beginning, variant=files.variant),
         ScheduleDirector(schedule, film.seed, film.end),
-        recipe,
+        files.recipe,
         store=store,
         device=files.device,
-        noise_device=noise_device,
+        noise_device=noise_device(files, beginning),
     )
     begun, writer = time.monotonic(), VideoWriter(output.film)
     try:
         # The file is the first to be closed: a player that is paused would keep it waiting.
-        with player(request.stream) as play, writer, Progress(recipe, film.first, film.end) as progress:
-            with torch.inference_mode():
-                for record in records:
-                    progress.note(record)
-                    if isinstance(record, Chunk):
-                        frames = codec.decode(record.latents)
-                        said = {"prompt": record.record["prompt"], **notes}
-                        if not writer.frames:
-                            begin_memory(output, record.start.memory, said, request.autosave)
-                        writer.write(frames, partial(record.memory.save, output.memory, said))
-                        play(frames)
-                        if store is not None:
-                            note_run(store, output, film.seed, film.end - film.first, record.index + 1 - film.first)
+        with player(request.stream) as play, writer, progress, torch.inference_mode():
+            for chunk in progress.chunks(records):
+                frames = codec.decode(chunk.latents)
+                notes = make_notes(film, chunk, store)
+                if not writer.frames:
+                    begin_memory(output, chunk.start.memory, notes, request.autosave)
+                writer.write(frames, partial(chunk.memory.save, output.memory, notes))
+                play(frames)
+                if store is not None:
+                    note_run(store, output, film.seed, film.end - film.first, chunk.index + 1 - film.first)
         seconds = time.monotonic() - begun
         say(f"{output.film}: {film.frames} frames in {seconds:.1f} s, {film.frames / seconds:.1f} a second")
     except KeyboardInterrupt:  # any other end may have lost some frames
@@ -106,9 +99,33 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
             tell_how_to_continue(request, output, film.frames - writer.frames)
 
 
+def warn(film: Film, beginning: HistoryMemory) -> None:
+    """Say what is not as one may expect."""
+    files = film.files
+    if files.is_demo and (beginning.width, beginning.height) != files.size:
+        say(f"the demo can only draw at {files.size[0]}x{files.size[1]}; expect nonsense at this size")
+    if text := film.schedule.describe_unreached(film.end):
+        say(text)
+    if noise_device(files, beginning) != beginning.noise_device:
+        say(f"the film's random numbers came from {beginning.noise_device}; here its seed starts over on the CPU")
+
+
+def noise_device(files: ModelFiles, beginning: HistoryMemory) -> str:
+    """The film's own, if it is there; else the CPU, where a seed means the same film on every machine."""
+    own = beginning.noise_device
+    return own if own == torch.device(files.device).type else "cpu"
+
+
+def make_notes(film: Film, chunk: Chunk, store: ChunkStore | None) -> dict[str, str]:
+    """What the memory after a chunk says of how it was made."""
+    files = film.files
+    notes = {"prompt": chunk.record["prompt"], "model": files.name, "options": options_text(files.options)}
+    return notes if store is None else notes | unfinished_notes(film.request_id, store.film, film.end)
+
+
 def begin_memory(output: Output, beginning: HistoryMemory, notes: dict[str, str], autosave: bool) -> None:
-    """Before the first frames are written: no memory of another film may lie beside them, and with autosave the film
-    must be known as unfinished from then on."""
+    """Before the first frames are written: no memory of another film may lie beside them, and with autosave one must
+    say from then on that this film is unfinished."""
     if autosave:
         beginning.save(output.memory, notes)
     else:

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         say(f"helios: {error.name} is not installed; run: {install_command()}")
     except (ValueError, OSError, ArithmeticError, RuntimeError) as error:  # torch's own are RuntimeErrors
-        say("stopped" if interrupts.count else f"helios: {error}")  # an interrupt may end as another error
+        say("stopped" if interrupts.count else f"helios: {error_text(error)}")  # an interrupt may end as another error
     return 130 if interrupts.count else 1
 
 
@@ -51,6 +51,13 @@ def run(request: Request) -> None:
             from .estimate import estimate
 
             estimate(request)
+
+
+def error_text(error: Exception) -> str:
+    """Its own sentence; of the system's errors the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
+    return str(error)
 
 
 def install_command() -> str:

@@ -1,13 +1,13 @@
 """Where a film goes: its file, the memory beside it, and the unfinished film that the same command continues.
 
-A film's name is taken at once, by an empty file, so that no other program takes it, and by a lock, which a process
-that is killed lets go of. The memory beside an unfinished film notes which request it belongs to.
+A film's name is claimed at once: by an empty file, which other programs see, and by a lock, which the system releases
+when a process is killed. The memory beside an unfinished film notes which request it belongs to.
 """
 
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..film.memory import HistoryMemory
@@ -23,11 +23,10 @@ def memory_path(film: Path) -> Path:
 
 @dataclass(frozen=True)
 class Output:
-    """A film's file, and the folder for finished chunks. `continued` says that it is there and not finished."""
+    """A film's file, and the folder for its finished chunks."""
 
     film: Path
     chunks: Path
-    continued: bool = False
 
     @property
     def memory(self) -> Path:
@@ -41,11 +40,11 @@ def open_output(request: FilmRequest, default: Path, request_id: str, seed: int)
     An unfinished film of the same request and seed comes first; `request_id` is the request's fingerprint. A file that
     stays empty is removed. Raises OSError, and ValueError for a film that exists already.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         if request.output is None:
-            output = _next_output(request, default, request_id, seed, held)
+            output = _next_output(request, default, request_id, seed, locks)
         else:
-            output = _given_output(request, request_id, seed, held)
+            output = _given_output(request, request_id, seed, locks)
         try:
             yield output
         finally:
@@ -53,7 +52,7 @@ def open_output(request: FilmRequest, default: Path, request_id: str, seed: int)
                 output.film.unlink()
 
 
-def _given_output(request: FilmRequest, request_id: str, seed: int, held: contextlib.ExitStack) -> Output:
+def _given_output(request: FilmRequest, request_id: str, seed: int, locks: contextlib.ExitStack) -> Output:
     film = request.output
     if film.suffix != ".mp4" or film.is_dir():
         raise ValueError(f"--output {film}: the film's name must end in .mp4")
@@ -63,28 +62,30 @@ def _given_output(request: FilmRequest, request_id: str, seed: int, held: contex
     output = Output(film, _chunks_folder(request, film))
     begun = _unfinished_seed(output, request_id) if request.autosave else None
     if begun == seed or request.force:
-        if not Lock(film).take(held):
+        if not Lock(film).acquire(locks):
             raise ValueError(f"--output {film}: another run of helios is making this film")
         film.open("ab").close()  # to know now that it can be written
-        return replace(output, continued=begun == seed)
-    if memory_path(film).exists() or not _take(film, held):
+        return output
+    if memory_path(film).exists() or not _claim(film, locks):
         other = "" if begun is None else f". It is unfinished and has seed {begun}: --seed {begun} continues it"
         raise ValueError(f"--output {film}: the film or its memory exists already; --force replaces it{other}")
     return output
 
 
-def _next_output(request: FilmRequest, default: Path, request_id: str, seed: int, held: contextlib.ExitStack) -> Output:
+def _next_output(
+    request: FilmRequest, default: Path, request_id: str, seed: int, locks: contextlib.ExitStack
+) -> Output:
     stem, number = re.fullmatch(r"(.*?)(?:-(\d+))?", default.stem, re.S).groups()
     number, other = int(number or 1), None
     for film in _numbered(default.parent, stem, number) if request.autosave else ():
-        output = Output(film, _chunks_folder(request, film), continued=True)
+        output = Output(film, _chunks_folder(request, film))
         begun = _unfinished_seed(output, request_id)
-        if begun == seed and Lock(film).take(held):
+        if begun == seed and Lock(film).acquire(locks):
             return output
         if begun not in (None, seed):
             other = other or f"{film} is unfinished and has seed {begun}: --seed {begun} continues it"
     film = default
-    while memory_path(film).exists() or not _take(film, held):
+    while memory_path(film).exists() or not _claim(film, locks):
         number += 1
         film = default.with_name(f"{stem}-{number}.mp4")
     if other:
@@ -102,18 +103,18 @@ def _numbered(folder: Path, stem: str, first: int) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
-def _take(film: Path, held: contextlib.ExitStack) -> bool:
-    """Lock the film and make an empty file; False where there is one. What a killed run left empty may be had."""
+def _claim(film: Path, locks: contextlib.ExitStack) -> bool:
+    """Lock the film and make an empty file; False where there is one, unless a killed run left it empty."""
     lock = Lock(film)
-    with contextlib.ExitStack() as tried:
-        if not lock.take(tried):
+    with contextlib.ExitStack() as new:
+        if not lock.acquire(new):
             return False
         try:
             film.open("xb").close()
         except FileExistsError:
-            if not lock.was_left or film.stat().st_size:
+            if not lock.existed or film.stat().st_size:
                 return False
-        held.push(tried.pop_all())
+        locks.push(new.pop_all())
     return True
 
 
@@ -122,13 +123,13 @@ def _chunks_folder(request: FilmRequest, film: Path) -> Path:
 
 
 def unfinished_notes(request_id: str, film: str, end: int) -> dict[str, str]:
-    """What a memory notes so that `open_output` knows an unfinished film: the fingerprints of its request and in its
-    chunks' store, and the chunk it ends before."""
+    """What a memory notes so that `open_output` recognises an unfinished film: the fingerprint of its request, the name
+    of its chunks' folder, and the chunk it ends before."""
     return {"request": request_id, "film": film, "end": str(end)}
 
 
 def _unfinished_seed(output: Output, request_id: str) -> int | None:
-    """The seed of the film there, if it is one of this request, is not finished, and has its chunks on disk."""
+    """The seed of the film there, if it is this request's, is unfinished, and its chunks are on disk; else None."""
     try:
         memory, notes = HistoryMemory.load(output.memory)
         unfinished = memory.chunk < int(notes["end"])
@@ -141,14 +142,14 @@ def _unfinished_seed(output: Output, request_id: str) -> int | None:
 
 
 class Lock:
-    """Only one process at a time writes to a film. The file beside it stays where a process is killed."""
+    """Lets only one process at a time write to a film. The file beside the film remains if that process is killed."""
 
     def __init__(self, film: Path):
         self.path = film.with_name(f".{film.name}.lock")
-        self.was_left = self.path.exists()  # if nobody holds it
+        self.existed = self.path.exists()
 
-    def take(self, held: contextlib.ExitStack) -> bool:
-        """Whether it could be had; if so, `held` lets go of it in the end."""
+    def acquire(self, locks: contextlib.ExitStack) -> bool:
+        """False if another process has it; else it is released when `locks` is closed."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path)
@@ -158,8 +159,8 @@ class Lock:
             return False
         except NotImplementedError:  # a drive that has no locks
             return True
-        held.callback(lock.release)
-        held.callback(self._remove)
+        locks.callback(lock.release)
+        locks.callback(self._remove)
         return True
 
     def _remove(self) -> None:

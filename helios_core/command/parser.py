@@ -59,10 +59,11 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--video", type=Path, help="continue from the end of this video (33 frames or more)")
     command.add_argument(
         "--resize",
-        choices=("crop", "fit", "pad"),
+        choices=("crop", "pad", "stretch", "fit"),  # fit is an older name of stretch
         default="crop",
-        help="how the picture or video gets the film's size: cut off what is too much (crop), stretch it (fit), "
-        "or add black borders (pad); default: crop",
+        metavar="{crop,pad,stretch}",
+        help="how a picture or video gets the film's size: cut what sticks out (crop), add black borders (pad), "
+        "or change its shape (stretch); default: crop",
     )
     add_size(command)
     command.set_defaults(request=GenerateRequest)

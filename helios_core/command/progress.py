@@ -1,5 +1,7 @@
 """The bar of a film's steps, and what is said beside it."""
 
+from collections.abc import Iterable, Iterator
+
 from tqdm import tqdm
 
 from ..diffusion.recipe import Recipe
@@ -22,7 +24,14 @@ class Progress:
     def __exit__(self, *error) -> None:
         self.bar.close()
 
-    def note(self, record: Start | Step | Chunk) -> None:
+    def chunks(self, records: Iterable[Start | Step | Chunk]) -> Iterator[Chunk]:
+        """The chunks among a film's records, which are made while one asks for them."""
+        for record in records:
+            self._note(record)
+            if isinstance(record, Chunk):
+                yield record
+
+    def _note(self, record: Start | Step | Chunk) -> None:
         if isinstance(record, Start):
             self.bar.set_description(f"chunk {record.chunk}")
             if not record.stored:

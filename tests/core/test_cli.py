@@ -327,7 +327,7 @@ def test_a_closed_terminal(model, tmp_path):
     assert b"step/s" in said
     film.send_signal(signal.SIGHUP)
     film.send_signal(signal.SIGTERM)
-    assert film.wait(60) == 130
+    assert film.wait(300) == 130
     counted = HistoryMemory.load(tmp_path / "helios.safetensors")[0].chunk * 33
     assert len(frames(tmp_path / "helios.mp4")) == counted
 
@@ -336,7 +336,7 @@ def test_nobody_listens(model, tmp_path):
     """A closed pipe does not end the film either."""
     film = begin(model, tmp_path, "--length", "66", stderr=subprocess.PIPE)
     film.stderr.close()
-    film.wait(60)
+    film.wait(300)
     assert len(frames(tmp_path / "helios.mp4")) == 66
 
 
