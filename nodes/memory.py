@@ -228,16 +228,10 @@ def describe(memory: HistoryMemory) -> str:
 
 def describe_video(video: VideoEnds) -> str:
     """In words: "video: 50 frames at 30 FPS; the last 33 are used (1.4 s)." """
-    text = f"video: {video.frames} frames" + (f" at {video.fps:.4g} FPS" if video.fps else "")
-    if video.count != video.frames:
-        text += f", {video.count} at {FPS}"
-    used = len(video.windows) * CHUNK_FRAMES
-    text += f"; {'all' if used == video.count else f'the last {used}'} are used ({used / FPS:.1f} s)."
-    if video.count == video.frames and video.fps and abs(video.fps - FPS) > 0.5:
-        faster = FPS / video.fps
-        text += (
-            f" They play at {FPS} FPS, {faster:.2g} times as fast; to keep the speed, set video_fps to {RESAMPLE!r}."
-        )
+    text = f"video: {video.describe()}."
+    if abs(video.speed - 1) > 0.02:
+        speed = f"{video.speed:.2g} times as fast"
+        text += f" They play at {FPS} FPS, {speed}; to keep the speed, set video_fps to {RESAMPLE!r}."
     return text
 
 

@@ -8,7 +8,7 @@ from ..film.loop import chunk_count
 from ..film.memory import HistoryMemory
 from ..film.prompts import PromptSchedule, Segment, parse_schedule
 from ..media.frames import fit_frames, read_ends, read_image
-from ..network.config import CHUNK_FRAMES
+from ..network.config import CHUNK_FRAMES, FPS
 from .film import Film, make_film
 from .model_files import ModelFiles, file_versions
 from .output import memory_path, open_output
@@ -29,7 +29,8 @@ def generate(request: GenerateRequest) -> None:
     files.recipe.check_size(width, height)
     seed = request.seed or 0
     source = file_versions([path for path in (request.image, request.video) if path])
-    film = plan_film(request, files, schedule, seed, 0, (width, height, source, request.resize if source else None))
+    beginning = width, height, source, (request.resize, request.video_fps) if source else None
+    film = plan_film(request, files, schedule, seed, 0, beginning)
     with open_output(request, Path("helios.mp4"), film.request_id, seed) as output:
         say("loading the VAE and the text encoder")
         codec = files.load_codec()
@@ -77,8 +78,11 @@ def begin(request: GenerateRequest, codec, width: int, height: int, seed: int) -
     if request.image:
         return HistoryMemory.from_image(*encode_image(codec.encode, fit(read_image(request.image))), seed=seed)
     if request.video:
-        ends = read_ends(request.video, fit=fit)
-        latents = encode_video(codec.encode, ends.first, ends.last)
+        ends = read_ends(request.video, fit=fit, fps=FPS if request.video_fps == "24" else None)
+        latents = encode_video(codec.encode, ends.first, ends.windows)
+        say(f"{request.video}: {ends.describe()}")
+        if abs(ends.speed - 1) > 0.02:
+            say(f"it will play at {FPS} FPS, {ends.speed:.2g} times as fast; to keep its speed, add --video-fps 24")
         return HistoryMemory.from_video(*latents, seed=seed, count=ends.count // CHUNK_FRAMES)
     return HistoryMemory.empty(width, height)
 

@@ -58,6 +58,13 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--image", type=Path, help="continue from this picture")
     command.add_argument("--video", type=Path, help="continue from the end of this video (33 frames or more)")
     command.add_argument(
+        "--video-fps",
+        choices=("all", "24"),
+        default="all",
+        help="24: resample the video to Helios' 24 frames a second; all (default): use every frame, so that a video of "
+        "another rate becomes faster or slower",
+    )
+    command.add_argument(
         "--resize",
         choices=("crop", "pad", "stretch", "fit"),  # fit is an older name of stretch
         default="crop",

@@ -39,6 +39,7 @@ class FilmRequest:
 class GenerateRequest(FilmRequest):
     image: Path | None = None
     video: Path | None = None
+    video_fps: str = "all"  # frames are used, or "24" a second
     resize: str = "crop"
     size: tuple[int, int] | None = None
 

@@ -3,7 +3,7 @@
 `encode` turns frames (T, H, W, 3) in 0..1, 1 or 33 of them, into latents (1, C, 1 or 9, H/8, W/8) in model space.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,13 +22,12 @@ def encode_image(encode: Encode, frame: Tensor) -> tuple[Tensor, Tensor]:
     return encode(frame), encode(clip)[:, :, -1:]
 
 
-def encode_video(encode: Encode, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """A video's first frame (1, H, W, 3) and its last ones (T, H, W, 3) -> latents for `HistoryMemory.from_video`.
+def encode_video(encode: Encode, first: Tensor, windows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """A video's first frame (1, H, W, 3) and its last whole windows (33, H, W, 3) -> the latents of both.
 
-    Those of the first frame (1, C, 1, H/8, W/8), and of the last whole windows of 33 frames, each encoded alone,
-    (1, C, 9n, H/8, W/8). Raises ValueError for fewer than 33 frames.
+    For `HistoryMemory.from_video`, (1, C, 1, H/8, W/8) and (1, C, 9n, H/8, W/8); each window is encoded alone. Raises
+    ValueError where there is no window.
     """
-    if len(last) < CHUNK_FRAMES:
-        raise ValueError(f"video: it has {len(last)} frames; a film needs at least {CHUNK_FRAMES} to continue from")
-    windows = last[len(last) % CHUNK_FRAMES :].split(CHUNK_FRAMES)
+    if not windows:
+        raise ValueError(f"video: it has fewer than {CHUNK_FRAMES} frames, which are needed to continue it")
     return encode(first), torch.cat([encode(window) for window in windows], dim=2)

@@ -74,6 +74,19 @@ class VideoEnds:
         """Whole windows of 33 frames, three at the most, counted from the end."""
         return self.last[len(self.last) % CHUNK_FRAMES :].split(CHUNK_FRAMES) if self.count >= CHUNK_FRAMES else ()
 
+    def describe(self) -> str:
+        """For people: "50 frames at 30 FPS; the last 33 are used (1.4 s)"."""
+        text = f"{self.frames} frames" + (f" at {self.fps:.4g} FPS" if self.fps else "")
+        if self.count != self.frames:
+            text += f", {self.count} at {FPS}"
+        used = len(self.windows) * CHUNK_FRAMES
+        return f"{text}; {'all' if used == self.count else f'the last {used}'} are used ({used / FPS:.1f} s)"
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast it plays in a film as it was recorded."""
+        return FPS / self.fps if self.fps and self.count == self.frames else 1.0
+
 
 def read_ends(
     source: str | Path | BytesIO,
