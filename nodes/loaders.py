@@ -114,6 +114,7 @@ class HeliosLoraLoader(io.ComfyNode):
             ],
             outputs=[io.Model.Output(tooltip="The model with the LoRA on it.")],
             hidden=[io.Hidden.unique_id],
+            **host.SAYS_TEXT,
         )
 
     @classmethod
@@ -121,7 +122,7 @@ class HeliosLoraLoader(io.ComfyNode):
         path = folder_paths.get_full_path_or_raise("loras", lora_name)
         patched, report = host.apply_lora(model, path, strength)
         host.show_text(report, cls.hidden.unique_id)
-        return io.NodeOutput(patched)
+        return io.NodeOutput(patched, ui=host.text_ui(cls.hidden.unique_id))
 
     @classmethod
     def fingerprint_inputs(cls, lora_name, strength, **_):

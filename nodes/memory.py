@@ -163,7 +163,7 @@ class HeliosSaveMemory(io.ComfyNode):
         prompts = [entry["prompt"] for entry in kept.log if "prompt" in entry]
         kept.save(path, {"prompt": str(prompts[-1]) if prompts else "", "thumbnail": to_thumbnail(picture)})
         host.show_text(f"{path.name}: {describe(memory)}", cls.hidden.unique_id)
-        return io.NodeOutput(memory, ui=ui.PreviewImage(picture, cls=cls))
+        return io.NodeOutput(memory, ui=host.text_ui(cls.hidden.unique_id, ui.PreviewImage(picture, cls=cls)))
 
 
 class HeliosLoadMemory(io.ComfyNode):
@@ -189,6 +189,7 @@ class HeliosLoadMemory(io.ComfyNode):
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
             hidden=[io.Hidden.unique_id],
+            **host.SAYS_TEXT,
         )
 
     @classmethod
@@ -216,7 +217,8 @@ class HeliosLoadMemory(io.ComfyNode):
         text = "\n".join(filter(None, [describe(memory), notes.get("prompt", "")]))
         host.show_text(f"{memory_file}: {text}", cls.hidden.unique_id)
         picture = from_thumbnail(notes.get("thumbnail", ""))
-        return io.NodeOutput(memory, ui=None if picture is None else ui.PreviewImage(picture, cls=cls))
+        preview = None if picture is None else ui.PreviewImage(picture, cls=cls)
+        return io.NodeOutput(memory, ui=host.text_ui(cls.hidden.unique_id, preview))
 
 
 def describe(memory: HistoryMemory) -> str:

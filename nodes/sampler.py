@@ -215,13 +215,15 @@ class HeliosChunkSampler(io.ComfyNode):
                 HeliosMemory.Output(display_name="memory", tooltip="To go on from, with another sampler."),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
+            **host.SAYS_TEXT,
         )
 
     @classmethod
     def execute(cls, model, memory=None, **film) -> io.NodeOutput:
         latents, begin = [], memory or new_film(model)
         memory = make_film(cls.hidden, latents.append, model, memory=begin, **film)
-        return io.NodeOutput({"samples": torch.cat(latents, dim=2), "helios_chunk_frames": CHUNK_FRAMES}, memory)
+        latent = {"samples": torch.cat(latents, dim=2), "helios_chunk_frames": CHUNK_FRAMES}
+        return io.NodeOutput(latent, memory, ui=host.text_ui(cls.hidden.unique_id))
 
 
 class HeliosSampleToVideo(io.ComfyNode):
@@ -300,4 +302,4 @@ class HeliosSampleToVideo(io.ComfyNode):
 
             memory = make_film(cls.hidden, write, model, memory=begin, **film)
         shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), memory, ui=shown)
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), memory, ui=host.text_ui(cls.hidden.unique_id, shown))

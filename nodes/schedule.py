@@ -42,6 +42,7 @@ class HeliosPromptSchedule(io.ComfyNode):
             ],
             outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For Helios Chunk Sampler.")],
             hidden=[io.Hidden.unique_id],
+            **host.SAYS_TEXT,
         )
 
     @classmethod
@@ -63,7 +64,7 @@ class HeliosPromptSchedule(io.ComfyNode):
             raise ValueError("clip: nothing came from the text encoder; load one with CLIPLoader, type 'wan'.")
         host.show_text(parsed.describe(fps), cls.hidden.unique_id)
         encoded = host.encode_texts(clip, [segment.text for segment in parsed.segments])
-        return io.NodeOutput(parsed.map(encoded.__getitem__))
+        return io.NodeOutput(parsed.map(encoded.__getitem__), ui=host.text_ui(cls.hidden.unique_id))
 
 
 class HeliosPromptSegment(io.ComfyNode):

@@ -13,7 +13,17 @@ from .lora import apply_lora
 from .model import native_size
 from .model_folders import check_model, find_model, list_models, versions_of
 from .queued import queued_value
-from .server import caller_of, find_memory, list_memories, output_path, prompts_are_kept, show_text, workflow_of
+from .server import (
+    SAYS_TEXT,
+    caller_of,
+    find_memory,
+    list_memories,
+    output_path,
+    prompts_are_kept,
+    show_text,
+    text_ui,
+    workflow_of,
+)
 from .texts import check_finite, encode_texts
 from .vae import Tiling, decode, encode_image, encode_video, memory_picture
 from .video_input import chunks
@@ -23,6 +33,7 @@ __all__ = [
     "Film",
     "Picture",
     "RECIPES",
+    "SAYS_TEXT",
     "Tiling",
     "WEIGHT_DTYPES",
     "apply_lora",
@@ -49,6 +60,7 @@ __all__ = [
     "queued_value",
     "recipe_of",
     "show_text",
+    "text_ui",
     "versions_of",
     "workflow_of",
 ]

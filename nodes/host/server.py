@@ -1,6 +1,6 @@
 """The host's folders and messages."""
 
-import html
+import dataclasses
 import json
 import logging
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import folder_paths
 from comfy.cli_args import args
+from comfy_api.latest import io
 from server import PromptServer
 
 log = logging.getLogger("helios")
@@ -80,10 +81,32 @@ def find_memory(name: str) -> Path:
     return path
 
 
+# For the schema of a node that says something and is no output node: hosts that know this flag send the text again when
+# the node is cached.
+_FLAG = "has_intermediate_output"
+SAYS_TEXT = {_FLAG: True} if _FLAG in {field.name for field in dataclasses.fields(io.Schema)} else {}
+
+_said: dict[str, str] = {}  # by node, until it ends
+
+
 def show_text(text: str, node_id) -> None:
-    """Say something on the node and in the log."""
+    """Say something on the node, in place of what it said before, and in the log."""
     log.info("%s", text)
+    _said[node_id] = text
     server = getattr(PromptServer, "instance", None)
     if server is not None and node_id is not None:
-        # Frontends of the oldest hosts put it on the page as HTML, and texts come out of files.
-        server.send_progress_text(html.escape(text, quote=False), node_id)
+        message = {"node": node_id, "text": text, "workflow": running_workflow(server)}
+        server.send_sync("helios.text", message)
+
+
+def running_workflow(server) -> str | None:
+    """The id of the workflow that runs, as its frontend sent it: node ids are the same in many."""
+    running, _ = server.prompt_queue.get_current_queue_volatile()
+    info = running[0][3].get("extra_pnginfo") if running else None
+    return ((info or {}).get("workflow") or {}).get("id")
+
+
+def text_ui(node_id, preview=None) -> dict:
+    """A node's ui: the last that `show_text` said on it, so that it is said again for a cached node, and a preview."""
+    text = _said.pop(node_id, None)
+    return {**(preview.as_dict() if preview else {}), **({"text": [text]} if text else {})}

@@ -9,14 +9,13 @@ import uuid
 
 import aiohttp
 
-IMAGE_EVENT, TEXT_EVENT, IMAGE_WITH_METADATA_EVENT = 1, 3, 4
+IMAGE_EVENT, IMAGE_WITH_METADATA_EVENT = 1, 4
 
 
 class Events:
     """What the server sends to one websocket client, as `(seconds, type, data)`; a context manager.
 
-    Previews come as `("preview", {"node": id or None, "image": bytes})`, what a node says of its progress as
-    `("progress_text", {"node": id, "text": text})`.
+    Previews come as `("preview", {"node": id or None, "image": bytes})`.
     """
 
     def __init__(self, url: str, preview_metadata: bool = True):
@@ -89,9 +88,6 @@ class Events:
         event, size = struct.unpack(">II", message.data[:8])
         if event == IMAGE_EVENT:  # `size` is the image format here
             return "preview", {"node": None, "image": message.data[8:]}
-        if event == TEXT_EVENT:
-            node, text = message.data[8 : 8 + size], message.data[8 + size :]
-            return "progress_text", {"node": node.decode(), "text": text.decode()}
         if event == IMAGE_WITH_METADATA_EVENT:
             metadata = json.loads(message.data[8 : 8 + size])
             return "preview", {"node": metadata["node_id"], "image": message.data[8 + size :]}

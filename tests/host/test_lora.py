@@ -159,7 +159,7 @@ def said_of(server, name: str) -> str:
         prompt_id = server.queue(graph, client_id=events.client_id)
         events.wait_done(prompt_id)
         server.wait(prompt_id)
-        return next(message["text"] for message in events.of("progress_text") if message["node"] == lora[0])
+        return next(message["text"] for message in events.of("helios.text") if message["node"] == lora[0])
 
 
 def test_says_how_many_matched(server):

@@ -117,7 +117,7 @@ def test_schedule_text_equals_segments(server):
     a, b = (graph.save(graph.sample(model, schedule=s, length=99)) for s in (by_text, by_nodes["schedule"]))
     with server.events() as events:
         events.wait_done(server.queue(graph, client_id=events.client_id))
-        said = {message["node"]: message["text"] for message in events.of("progress_text")}
+        said = {message["node"]: message["text"] for message in events.of("helios.text")}
     assert torch.equal(a.raw, b.raw)
     assert said[by_text[0]].splitlines() == [
         "chunk 0 (frame 0, 0.00 s) cut: a red fox in the snow",
@@ -164,7 +164,7 @@ def test_length_is_rounded_up_and_said(server, length, frames):
     saved = graph.save(samples)
     with server.events() as events:
         events.wait_done(server.queue(graph, client_id=events.client_id))
-        (said,) = [message for message in events.of("progress_text") if message["node"] == samples[0]]
+        (said,) = [message for message in events.of("helios.text") if message["node"] == samples[0]]
     assert saved.raw.shape[2] == 9 * frames // 33 and f"{frames} frames" in said["text"]
     assert saved.rest == {"helios_chunk_frames": "33"}
 
