@@ -58,6 +58,7 @@ class HeliosHistoryMemory(io.ComfyNode):
                 resize_input(),
                 io.Int.Input(
                     "seed",
+                    display_name="noise seed",
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,

@@ -26,6 +26,7 @@ class HeliosPromptSchedule(io.ComfyNode):
                 io.String.Input(
                     "schedule",
                     multiline=True,
+                    dynamic_prompts=True,
                     default=EXAMPLE,
                     tooltip="One line a prompt: its start, how it comes in, a colon, the prompt. The start is a chunk "
                     "(4), seconds (5.5s) or frames (132f), rounded up to the next chunk of 33 frames. cut changes at "

@@ -1,8 +1,10 @@
 """The host's folders and messages."""
 
 import dataclasses
+import errno
 import json
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,15 +35,43 @@ def autosave_folder() -> Path:
 
 
 def output_path(prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
-    """A new numbered file in the output folder, and its subfolder there; the size is for %width% and %height%."""
-    if prefix.endswith(("/", "\\")):  # only a folder: the host would take its last part for a name, and count nothing
+    """A new numbered file in the output folder, and its subfolder there; the size is for %width% and %height%.
+
+    ValueError where no such file can be.
+    """
+    root = folder_paths.get_output_directory()
+    shown = f"filename_prefix={prefix[:80]}{'...' * (len(prefix) > 80)}"
+    if not prefix or prefix.endswith(("/", "\\")):  # only a folder: the host would take its last part for a name
         prefix += "film"
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), width, height
-    )
-    while (path := Path(folder) / f"{name}_{counter:05}_{suffix}").exists():
-        counter += 1
+    # As written, since a link in the output folder may lead to another disk.
+    if "\0" in prefix or not Path(os.path.abspath(Path(root) / prefix)).is_relative_to(root):
+        raise ValueError(f"{shown}: this is no place in ComfyUI's output folder; name one in it.")
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root, width, height)
+        while _is_taken(path := Path(folder) / f"{name}_{counter:05}_{suffix}"):
+            counter += 1
+    except OSError as error:
+        reason = _REFUSALS.get(error.errno, f"no file can be made there ({error.strerror})")
+        raise ValueError(f"{shown}: {reason}; choose another name.") from error
     return path, subfolder
+
+
+_REFUSALS = {
+    errno.EEXIST: "a file has the name of its folder",
+    errno.ENOTDIR: "a file has the name of its folder",
+    errno.ENAMETOOLONG: "the name is too long for this disk",
+    errno.EACCES: "ComfyUI may not write there",
+    errno.EROFS: "ComfyUI may not write there",
+}
+
+
+def _is_taken(path: Path) -> bool:
+    """As `Path.exists`, which in some Pythons takes a name that no file can have for a free one."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def prompts_are_kept() -> bool:
