@@ -86,93 +86,81 @@ CLIP = (
     "The same place, light, style and colours, natural motion, fine detail."
 )
 KEYFRAMES = """\
-# One prompt for each picture; the keyframes stand at the same chunks.
+# One prompt for each picture, at the same chunks.
 0: A quiet street in an old town at noon, white walls, blue doors, a cat asleep on a step. The camera glides along.
 3: The scene of the first picture, which comes to life: a light wind, slow camera, the picture's own style and colours.
 6 blend 3: The scene of the second picture, which comes to life: a light wind, slow camera, the picture's own style."""
 
-# No `code` in the notes' text: Nodes 2.0 draws it blue on blue.
+# --- Notes. No `code` in their text: Nodes 2.0 draws it blue on blue. ---
+
 MODELS_NOTE = """\
-**Transformer**, 28 GB: run this in models/diffusion_models, then press R here.
+**The Helios model** (28 GB) is not downloaded for you. In the folder models/diffusion_models run
 
 ```
 hf download BestWishYsh/Helios-{0} --include "transformer/*" --local-dir Helios-{0}
 ```
-The rest of that repository, transformer_ode with it, is not needed.
+and press R here.
 
-**Text encoder** and **VAE**: ComfyUI offers to fetch them. By hand: [text encoder]({1}/{2}/{3}) into \
-models/{2}, [VAE]({1}/{4}/{5}) into models/{4}."""
+**Text encoder** and **VAE** are Wan 2.1's. ComfyUI offers to download them."""
 FILM_NOTE = """\
-**length** is in frames and rounded up to chunks of 33, which are 1.4 s: 99 is 4.1 s, 495 is 20.6 s. With another \
-**seed** it is another film.
+**length** is rounded up to chunks of 33 frames, 1.4 seconds each. Another **seed** gives another film.
 
 {0}"""
-DISTILLED_NOTE = "**steps** 1,1,1 is faster than the recipe's 2,2,2, with less structure."
-BASE_NOTE = """\
-Base takes 50 steps for each chunk, with and without the negative prompt: it is the slowest Helios. To try prompts, \
-set **steps** to 20."""
-MID_NOTE = """\
-Mid takes 20 steps at each of three sizes, with and without the negative prompt. To try prompts, set **steps** to \
-10,10,10."""
+DISTILLED_NOTE = "In a hurry? Set **steps** to 1,1,1."
+BASE_NOTE = "Base takes 50 steps a chunk. To try a prompt, set **steps** to 20."
+MID_NOTE = "Mid takes 60 steps a chunk. To try a prompt, set **steps** to 10,10,10."
 SMALL_GPU_NOTE = """\
-For GPUs with little memory:
-- **weight_dtype** fp8_e4m3fn: the weights take 14 GB, not 28. What the GPU cannot hold waits in RAM.
-- **tiling** on: the VAE decodes a tile at a time.
-
-A long film takes no more GPU memory than a short one."""
+**weight_dtype** fp8_e4m3fn halves the model, **tiling** on decodes piece by piece. A long film needs no more GPU \
+memory than a short one."""
 IMAGE_NOTE = """\
-The picture becomes what the film looks back to; the film begins right after it. It may have any size: \
-**resize** crops, \
-stretches or pads it.
+The film begins right after your picture. Any size will do; **resize** says how it is cut.
 
-Where the first second hardly moves: write motion into the prompt, try another **seed**, or switch \
-**skip_first_chunk** \
-on (advanced)."""
+Too little motion at first? Write motion into the prompt, or try another **seed**."""
 VIDEO_NOTE = """\
-**Choose your video first**, of 33 frames (1.4 s) or more. The film goes on from its last frames and looks back to its \
-first. Frames are taken as 24 a second.
+**Choose your video first.** It needs 33 frames or more (1.4 seconds).
 
-What is saved is the continuation, without the video."""
+The film continues from its last frames. Only the new part is saved."""
 MEMORY_NOTE = """\
-**Helios Save Memory** writes what the film goes on from to output/helios: open the workflow {0} - Extend a Film \
-tomorrow. Or just make **length** larger and run again: chunks that were made are kept (autosave), and it goes on \
-after them."""
+**Longer?** Raise length and run again. Finished chunks are kept.
+
+**Another day?** Open Helios - Extend a Film. It continues from the file that this node saves."""
 EXTEND_NOTE = """\
-**memory_file** is what Helios Save Memory wrote at the end of another workflow; press R to see new files. What \
-is made \
-here is the continuation, and the memory after it is saved again, for the next one.
+**memory_file** is a film that Helios Save Memory kept. Press R to see new files.
 
-With the **seed** it was made with the film goes on as if it had never stopped."""
+Only the new part is saved as a video."""
+EXTEND_AGAIN_NOTE = "Saved again after the new part, so you can extend the film as often as you like."
 ENDINGS_NOTE = """\
-One beginning, two endings: both samplers go on from the same memory. Change one prompt and run: only that \
-ending is made \
-again. **LatentConcat** puts beginning and ending together."""
+Both endings continue from the same beginning.
+
+Change one prompt and run: only that ending is made again."""
 REROLL_NOTE = """\
-Three samplers in a chain: chunks 0 and 1, chunk 2, the rest. Do not like chunk 2? Give **the middle one \
-another seed** \
-and run: the chunks before it stay, it and what follows is made again. To look at it alone, bypass the last \
-sampler and its \
-LatentConcat.
+You like the film but not chunk 2? Change the **seed** of the middle sampler and run. Chunks 0 and 1 stay. Chunk 2 \
+and all after it are made again.
 
-Each sampler has a seed of its own: one that the film had before would repeat its noise from the beginning. \
-Chunks are counted through, so that all three share the schedule."""
+Give each sampler its own seed."""
 KEYFRAMES_NOTE = """\
-At chunk 3 the film **cuts** to the first picture, at chunk 6 it **blends** into the second within three \
-chunks: what the \
-film remembers is replaced, and it goes on from there. The prompts change at the same chunks.
+At chunk 3 the film **cuts** to the first picture. At chunk 6 it **blends** into the second one, over three chunks.
 
-The **report** shows each chunk with its prompt and seam."""
+Change the prompt at the same chunks."""
 LONG_NOTE = """\
-A minute of film goes straight into the file in output/video, which can be watched while it grows. Memory stays \
-the same \
-for an hour.
+One minute of film goes straight into a file in output/video. You can watch it while it grows.
 
-Stopped, crashed or switched off? **Run it again**: finished chunks are found on disk."""
+Stopped or crashed? **Run again.** It continues where it was."""
 SCHEDULE_NOTE = """\
-Each line is a prompt: **start transition: prompt**. It starts at a chunk (4), a second (5.5s) or a frame (132f). \
-**cut** changes the words at once, **blend 3** over three chunks.
+One prompt a line: **start transition: prompt**. A start is a chunk (4), seconds (5.5s) or frames (132f). **cut** \
+changes at once, **blend 3** over three chunks.
 
-Either way the film goes on from its last frames, so name your subject in every prompt."""
+Name your subject in every prompt."""
+UPSCALE_NOTE = """\
+Doubles the size of a finished film with SeedVR2. Choose your film on the left. ComfyUI offers to download both \
+models (4 GB).
+
+**Needs ComfyUI 0.28 or newer.** In an older one the SeedVR2 nodes are missing."""
+SMOOTH_NOTE = """\
+Doubles the frames of a finished film, from 24 to 48 a second. Choose your film on the left. ComfyUI offers to \
+download the model.
+
+**Needs ComfyUI 0.27 or newer.** In an older one the nodes of the second group are missing."""
 
 # --- The demo ---
 
@@ -181,38 +169,47 @@ STAR_GOES_ON = "A large yellow star rises on a white background."
 SQUARE = "A large orange square moves to the right, against a teal background."
 TRIANGLE = "A small pink triangle moves right on a gray background."
 BAR = "A small cyan bar drifts left on a black background."
-PICTURES = """\
-0: A large green square stays still on a black background.
-1: A large orange star rests on a white background."""
+DEMO_ENDING_A = "A large yellow star bounces from side to side on a white background."
+DEMO_ENDING_B = "A large red square bounces from side to side on a black background."
+DEMO_REROLL = """\
+0: A large green square bounces from side to side on a black background.
+3 cut: A large pink triangle bounces from side to side on a white background."""
 DEMO_KEYFRAMES = """\
-# One prompt for each picture; the keyframes stand at the same chunks.
+# One prompt for each picture, at the same chunks.
 0: A large blue triangle bounces from side to side on a gray background.
 3: A large green square moves right on a black background.
 6 blend 3: A large orange star rises on a white background."""
+DEMO_LONG_FILM = """\
+0: A large yellow star bounces from side to side on a navy background.
+5 blend 3: A large yellow star bounces from side to side on a white background.
+9 cut: A large red triangle bounces from side to side on a black background.
+13 cut: A large cyan square bounces from side to side on a brown background.
+17 blend 3: A large cyan square bounces from side to side on a teal background."""
 DEMO_NOTE = """\
-A tiny Helios that comes with the pack: nothing to download, no GPU needed. It shows how the nodes work together; \
-the other workflows do the same with the real model.
+A tiny Helios that comes with the pack. Nothing to download, no GPU needed.
 
-It knows:
-- **bars, squares, triangles, stars**: one or two of them, small, medium or large
-- **red, orange, yellow, green, blue, purple, pink, cyan**
-- on **black, gray, white, navy, brown, teal**
-- that **move left, right, up, down**, **bounce** from side to side or **stay still**
+It knows
+- bars, squares, triangles, stars
+- small, medium or large
+- red, orange, yellow, green, blue, purple, pink, cyan
+- on black, gray, white, navy, brown or teal
+- that move left, right, up, down, bounce or stay still
 
-Width and height are 192 and 128, no others."""
+Keep the size at 192 x 128."""
+DEMO_BASE_NOTE = "Base takes 25 steps a chunk, each done twice."
 DEMO_EXTEND_NOTE = """\
-Run **Helios Demo - Text to Video** first, then press R. **memory_file** is what Helios Save Memory wrote there, or in \
-another of the demo's workflows. What is made here is the continuation, and the memory after it is saved again.
+Run **Helios Demo - Text to Video** first, then press R here. **memory_file** is the film that it kept.
 
-With the **seed** it was made with the film goes on as if it had never stopped."""
-DEMO_BASE_NOTE = """\
-Base takes 25 steps for each chunk, each with and without the (empty) negative prompt."""
+Only the new part is saved as a video."""
 DEMO_IMAGE_NOTE = """\
-One chunk is made, and its first frame is the picture. In its place connect **Load Image** to image of Helios History \
-Memory: a bar, square, triangle or star in plain colours.
+The film begins right after the picture. Try one of your own: a shape in plain colours, 192 x 128.
 
-The film begins right after the picture; the picture itself is not in it."""
+The prompt should name what is in the picture."""
 DEMO_VIDEO_NOTE = """\
-One chunk is made, and the film goes on from it: from its last frames, at the same pace.
+The film continues from the video's last frames, at the same pace. Only the new part is saved.
 
-What is saved is the continuation, without the video."""
+The prompt should name what is in the video."""
+DEMO_LONG_NOTE = """\
+Half a minute of film goes straight into a file in output/video. You can watch it while it grows.
+
+Stopped or crashed? **Run again.** It continues where it was."""

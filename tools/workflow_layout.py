@@ -1,0 +1,139 @@
+"""Lay out a workflow: columns from left to right, the nodes of a column from top to bottom.
+
+A node is data: {"name" (used in links), "type", and what tests/browser/browser.py's build_workflow takes}; "most" is
+the height of a prompt's node at the most. A workflow is its columns, (title, width, rows), and its links; a row that is
+a list has its nodes side by side. Sizes are the frontend's own, classic and Nodes 2.0; below a node that grows when it
+runs there is room for that.
+"""
+
+from browser import EMPTY_WORKFLOW, build_workflow, load_workflow, set_setting
+
+TITLE, LABEL, GAP, MARGIN = 30, 30, 24, 10  # graph units: a node's title, a group's; between nodes, inside groups
+SPACE = 8  # between groups
+GROUP = "#3f789e"
+
+# What comes into a node while it runs: lines of text, and a preview whose height is a share of the node's width.
+LINES = 80
+GROWS = {
+    "HeliosChunkSampler": (LINES, 0.6),
+    "HeliosSampleToVideo": (LINES, 0.6),
+    "HeliosPromptSchedule": (LINES, 0),
+    "HeliosHistoryMemory": (LINES, 0),
+    "HeliosLoadMemory": (LINES, 0),
+    "HeliosSaveMemory": (LINES, 0.7),
+    "HeliosJoinVideos": (LINES, 0),
+    "SaveVideo": (0, 0.67),
+    "SaveImage": (0, 1),
+    "PreviewImage": (0, 1),
+}
+PICTURES = {"LoadImage": 0.7, "LoadVideo": 0.8}  # shown at once
+LONGEST = {"schedule": 385, "text": 190}  # the height of a prompt's node; longer ones are scrolled
+
+# The height that each node wants, without its title, with all of its text in view.
+HEIGHTS = """vue => app.graph.nodes.map(node => {
+    const text = node.widgets?.find(w => w.element?.matches("textarea, .comfy-markdown"));
+    if (vue) {
+        const element = document.querySelector(`[data-node-id="${node.id}"]`);
+        const box = element.querySelector(".comfy-markdown-content") ?? element.querySelector("textarea");
+        return element.offsetHeight - 30 + (box ? Math.max(0, box.scrollHeight - box.clientHeight) : 0);
+    }
+    if (!text) return node.computeSize()[1];
+    const copy = text.element.cloneNode(true);
+    copy.value = text.element.value;
+    Object.assign(copy.style, {display: "block", position: "fixed", width: `${node.size[0] - 20}px`, height: "20px"});
+    document.body.append(copy);
+    const height = (copy.querySelector(".tiptap") ?? copy).scrollHeight;
+    copy.remove();
+    return node.computeSize()[1] - text.computeLayoutSize(node).minHeight + height + 12;
+})"""
+
+
+class Sizes:
+    """The heights that nodes want at a width, measured in the frontend once for all."""
+
+    def __init__(self, page, specs: list[dict], widths: list[int]):
+        self._heights = {}
+        keys = dict.fromkeys((self._key(spec, width), width) for spec, width in zip(specs, widths))
+        found = {self._key(spec, width): spec for spec, width in zip(specs, widths)}
+        nodes = [
+            {**found[key], "name": f"{i}", "pos": [i % 12 * 500, i // 12 * 600], "size": [width, 20]}
+            for i, (key, width) in enumerate(keys)
+        ]
+        for node in nodes:
+            node.pop("collapsed", None)
+        by_renderer = {}
+        for vue in (False, True):
+            set_setting(page, "Comfy.VueNodes.Enabled", vue)
+            build_workflow(page, nodes)
+            page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.setDirty(true, true); }")
+            page.wait_for_timeout(4000)
+            by_renderer[vue] = page.evaluate(HEIGHTS, vue)
+        set_setting(page, "Comfy.VueNodes.Enabled", False)
+        load_workflow(page, EMPTY_WORKFLOW)
+        for (key, _), classic, vue in zip(keys, by_renderer[False], by_renderer[True]):
+            self._heights[key] = round(classic), round(vue)
+
+    def __call__(self, spec: dict, width: int) -> tuple[int, int]:
+        """(height to give the node, height to leave for it)."""
+        if spec.get("collapsed"):
+            return 0, -GAP * 3 // 4
+        classic, vue = self._heights[self._key(spec, width)]
+        if spec["type"] in PICTURES:
+            given = max(classic, 80) + round(PICTURES[spec["type"]] * width)
+            return given, given + 20
+        if (
+            spec["type"] == "MarkdownNote"
+        ):  # Nodes 2.0, whose letters are larger, makes room for all of a note by itself
+            return classic, max(classic, vue)
+        lines, picture = GROWS.get(spec["type"], (0, 0))
+        room = lines + round(picture * width)
+        for widget in LONGEST.keys() & spec.get("widgets", {}).keys():
+            given = min(spec.get("most", LONGEST[widget]), round((classic + min(vue, 2 * classic)) / 2))
+            return given, given + room
+        # The smaller one: the classic renderer makes room for widgets that Nodes 2.0 hides behind "advanced".
+        return min(classic, vue) if room else max(classic, vue), max(classic, vue) + room
+
+    @staticmethod
+    def _key(spec, width):
+        written = spec.get("text") or [v for k, v in spec.get("widgets", {}).items() if k in LONGEST]
+        return spec["type"], width, str(written), bool(spec.get("advanced"))
+
+
+def as_row(row) -> list[dict]:
+    return row if isinstance(row, list) else [row]
+
+
+def measured(columns) -> list[tuple[dict, int]]:
+    """(node, its width) of all."""
+    found = []
+    for _, width, rows in columns:
+        for row in map(as_row, rows):
+            found += [(spec, (width - GAP * (len(row) - 1)) // len(row)) for spec in row]
+    return found
+
+
+def layout(columns, sizes: Sizes) -> tuple[list[dict], list[dict]]:
+    """(nodes with places and sizes, groups around the columns)."""
+    placed, groups, x = [], [], 0
+    bottoms = []
+    for _, width, rows in columns:
+        y = bottom = 0
+        for row in map(as_row, rows):
+            wide = (width - GAP * (len(row) - 1)) // len(row)
+            heights = [sizes(spec, wide) for spec in row]
+            tall = max(given for given, _ in heights)
+            for i, (spec, (given, _)) in enumerate(zip(row, heights)):
+                even = tall if len(row) > 1 and given else given
+                node = {**spec, "pos": [x + i * (wide + GAP), y], "size": [wide, even or TITLE]}
+                node["color"], node["bgcolor"] = node.pop("tint", (None, None))
+                placed.append({key: value for key, value in node.items() if value is not None})
+            bottom = y + max(room for _, room in heights)
+            y = bottom + TITLE + GAP
+        bottoms.append(bottom)
+        x += width + 2 * MARGIN + SPACE
+    height, x = max(bottoms), 0
+    for number, (title, width, _) in enumerate(columns, 1):
+        box = [x - MARGIN, -TITLE - LABEL, width + 2 * MARGIN, height + TITLE + LABEL + MARGIN]
+        groups.append({"title": f"{number} {title}", "bounding": box, "color": GROUP})
+        x += width + 2 * MARGIN + SPACE
+    return placed, groups
