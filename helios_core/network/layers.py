@@ -38,7 +38,7 @@ class Attention(nn.Module):
 
     def __init__(self, dim, heads, eps, ops, device, dtype, history_scales=0):
         super().__init__()
-        self.heads = heads
+        self.num_heads, self.head_dim = heads, dim // heads
         self.q = ops.Linear(dim, dim, device=device, dtype=dtype)
         self.k = ops.Linear(dim, dim, device=device, dtype=dtype)
         self.v = ops.Linear(dim, dim, device=device, dtype=dtype)
@@ -56,13 +56,13 @@ class SelfAttention(Attention):
 
         Tokens before `first` answer but do not ask: the last block needs nothing of the history but its keys.
         """
-        q = rearrange(self.norm_q(self.q(y[:, first:])), "b l (h d) -> b l h d", h=self.heads)
+        q = rearrange(self.norm_q(self.q(y[:, first:])), "b l (h d) -> b l h d", h=self.num_heads)
         q = apply_rope(q, rope[first:]).flatten(2)
-        k = rearrange(self.norm_k(self.k(y)), "b l (h d) -> b l h d", h=self.heads)
+        k = rearrange(self.norm_k(self.k(y)), "b l (h d) -> b l h d", h=self.num_heads)
         k = apply_rope(k, rope)
         if hasattr(self, "history_key_scale"):
             k = torch.cat([k[:, :past] * self.history_amplification(k), k[:, past:]], dim=1)
-        return self.o(attention(q, k.flatten(2), self.v(y), self.heads))
+        return self.o(attention(q, k.flatten(2), self.v(y), self.num_heads))
 
     def history_amplification(self, k: Tensor) -> Tensor:
         """Factor on the history's keys, between 1 and 10, as (1, heads or 1, 1)."""
@@ -75,8 +75,10 @@ class CrossAttention(Attention):
         """What the text (B, T, D) answers with; the same at every step and chunk of a prompt."""
         return self.norm_k(self.k(text)), self.v(text)
 
-    def forward(self, y: Tensor, k: Tensor, v: Tensor, attention) -> Tensor:
-        return self.o(attention(self.norm_q(self.q(y)), k, v, self.heads))
+    def forward(self, y: Tensor, text, attention) -> Tensor:
+        """y (B, L, D); `text` is a (B, T, D) tensor or its (keys, values)."""
+        k, v = self.keys_values(text) if isinstance(text, Tensor) else text
+        return self.o(attention(self.norm_q(self.q(y)), k, v, self.num_heads))
 
 
 class Block(nn.Module):
@@ -117,12 +119,11 @@ class Block(nn.Module):
         length = past.shape[1]
         past, x = gated(past, y[:, :length], of_past[2]), gated(x, y[:, length:], of_x[2])
 
-        k, v = self.cross_attn.keys_values(text) if isinstance(text, Tensor) else text
         if self.text_for_history:
-            y = self.cross_attn(self.norm3(torch.cat([past, x], dim=1).float()).to(x.dtype), k, v, attention)
+            y = self.cross_attn(self.norm3(torch.cat([past, x], dim=1).float()).to(x.dtype), text, attention)
             past, x = past + y[:, :length], x + y[:, length:]
         else:
-            x = x + self.cross_attn(self.norm3(x.float()).to(x.dtype), k, v, attention)
+            x = x + self.cross_attn(self.norm3(x.float()).to(x.dtype), text, attention)
 
         # One call for both groups: with offloaded weights a second one would fetch them again.
         y = torch.cat([modulate(past, *of_past[3:5], self.eps), modulate(x, *of_x[3:5], self.eps)], dim=1)

@@ -26,6 +26,7 @@ from .conds import Prompts, check_conditioning
 from .guider import GuidedDenoiser, sample
 from .identity import Unrecognisable, name_of, name_of_model
 from .keyframes import encode_keyframes
+from .patches import fit_patches
 from .server import Caller, autosave_folder
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def make_film(
     `write` gets raw latents (B, 16, 9, H/8, W/8), where the host keeps what nodes hand on. Returns the memory to
     continue with.
     """
+    film = replace(film, model=fit_patches(film.model, say))
     model = film.model.model
     check_conditioning(film.schedule, film.negative, film.memory, model.diffusion_model.config.in_channels)
     schedule = encode_keyframes(film.schedule, film.memory.width, film.memory.height)

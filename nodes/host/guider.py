@@ -14,6 +14,7 @@ from ...helios_core.film.loop import plan_chunk
 from ...helios_core.network.config import CHUNK_LATENTS
 from ...helios_core.network.sizes import text_bytes
 from .conds import Prompts, mix_conds
+from .patches import begin_stage, named_errors
 from .run import RUN, RunCache, host_sigma
 
 Record = Start | Step | Chunk
@@ -41,12 +42,19 @@ class GuidedDenoiser:
             cache.start_chunk(start.memory, {c["uuid"] for c in [*positive, *groups.get("negative", ())]})
             options["sample_sigmas"] = chunk_sigmas(self.recipe, start.memory).to(start.memory.frames.device)
             restart_hooks(guider)
-            return flow
+            stage = None
 
-        def flow(x: torch.Tensor, step: Step) -> torch.Tensor:
-            cache.start_step(step)
-            sigma = torch.full((x.shape[0],), host_sigma(step), device=x.device)
-            return (x - guider(x, sigma, **extra_args)) / step.sigma
+            def flow(x: torch.Tensor, step: Step) -> torch.Tensor:
+                nonlocal stage
+                if step.stage != stage:
+                    begin_stage(extra_args["model_options"], guider.inner_model.model_sampling)
+                    stage = step.stage
+                cache.start_step(step)
+                sigma = torch.full((x.shape[0],), host_sigma(step), device=x.device)
+                with named_errors():
+                    return (x - guider(x, sigma, **extra_args)) / step.sigma
+
+            return flow
 
         self._start_chunk = start_chunk
         try:

@@ -103,6 +103,8 @@ def rename_quantization(metadata: dict) -> dict:
 
 
 def recipe_of(patcher) -> Recipe:
+    if patcher is None:
+        raise ValueError("model: nothing came; connect Helios Model Loader.")
     if not isinstance(patcher.model, HeliosModel):
         raise ValueError(
             f"model: this is a {type(patcher.model).__name__}, not a Helios model; load one with Helios Model Loader."

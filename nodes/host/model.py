@@ -18,6 +18,7 @@ from comfy.ldm.modules.attention import optimized_attention
 from ...helios_core import RECIPES, HeliosConfig, HeliosTransformer, Recipe
 from ...helios_core.network.checkpoint import file_versions
 from ...helios_core.network.config import TEXT_TOKENS
+from ...helios_core.network.layers import CrossAttention
 from ...helios_core.network.sizes import activation_bytes
 from .run import RUN
 
@@ -39,20 +40,47 @@ class HostTransformer(HeliosTransformer):
 
     def __init__(self, image_model=None, device=None, dtype=None, operations=None, **settings):
         super().__init__(HeliosConfig.from_dict(settings), operations=operations, device=device, dtype=dtype)
+        self.in_channels = self.config.in_channels  # other packs ask for it
 
-    def forward(self, x, timestep, context=None, control=None, transformer_options={}, helios_call=None, **kwargs):
-        return comfy.patcher_extension.WrapperExecutor.new_class_executor(
-            self._forward,
-            self,
-            comfy.patcher_extension.get_all_wrappers(
-                comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options
-            ),
-        ).execute(x, timestep, context, helios_call, transformer_options)
+    def forward(
+        self,
+        x,
+        timestep,
+        context=None,
+        clip_fea=None,
+        time_dim_concat=None,
+        transformer_options={},
+        helios_call=None,
+        **kwargs,
+    ):
+        """As Wan's, for the wrappers of other packs; the text is in `helios_call`."""
+        wrappers = comfy.patcher_extension.get_all_wrappers(
+            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options
+        )
+        if wrappers:
+            x = x.clone()  # step caches add to it, and in float32 it is the sampler's
+        flow = comfy.patcher_extension.WrapperExecutor.new_class_executor(self._forward, self, wrappers).execute(
+            x, timestep, context, clip_fea, time_dim_concat, transformer_options, helios_call=helios_call
+        )
+        return flow.float() * helios_call.scale  # out here, so that wrappers see flows of one scale
 
-    def _forward(self, x, timestep, context, call, transformer_options):
+    def _forward(self, x, timestep, context, clip_fea, time_dim_concat, transformer_options, helios_call):
         options = {**transformer_options, "total_blocks": len(self.blocks), "block_type": "double"}
-        flow = super().forward(x, call.timestep.expand(x.shape[0]), call.text, call.history, HostAttention(options))
-        return flow.float() * call.scale
+        timestep = helios_call.timestep.expand(x.shape[0])
+        return super().forward(x, timestep, helios_call.text, helios_call.history, HostAttention(options))
+
+    def embed_text(self, context, keep_keys_values=True):
+        # Another pack's cross-attention makes them itself.
+        own = all(getattr(b.cross_attn.forward, "__func__", None) is CrossAttention.forward for b in self.blocks)
+        return super().embed_text(context, keep_keys_values and own)
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:  # nodes for other models look for these
+            raise AttributeError(
+                f"Helios has no {name}: this node is made for another model, remove it from this one."
+            ) from None
 
     def run_block(self, i, past, x, rows, rope, text, attention):
         """As on Wan, other packs may replace a block: they see the noisy tokens as `img`."""
@@ -64,7 +92,7 @@ class HostTransformer(HeliosTransformer):
 
         def original(args):
             out = super(HostTransformer, self).run_block(
-                i, args["past"], args["img"], args["vec"], args["pe"], args["txt"], attention
+                i, args.get("past", past), args["img"], args["vec"], args["pe"], args["txt"], attention
             )
             return {"past": out[0], "img": out[1]}
 
@@ -127,12 +155,26 @@ class HeliosModel(comfy.model_base.BaseModel):
         return batch * activation_bytes(self.diffusion_model.config, height, width, size)
 
 
+class Settings(dict):
+    """A transformer's; nodes that are for U-Nets look for others."""
+
+    def __missing__(self, key):
+        raise ValueError(
+            f"This node asks for the model's {key}, which only U-Nets such as Stable Diffusion have. Helios is a "
+            "transformer: remove the node."
+        )
+
+
 class HeliosModelConfig(comfy.supported_models_base.BASE):
     unet_extra_config = {}
     sampling_settings = {"shift": 1.0}  # Helios' own shift depends on the stage: the core applies it
     latent_format = comfy.latent_formats.Wan21
     supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]
     memory_usage_factor = 1.0  # memory_required above does not use it
+
+    def __init__(self, unet_config):
+        super().__init__(unet_config)
+        self.unet_config = Settings(self.unet_config)
 
 
 def native_size(patcher) -> tuple[int, int]:
