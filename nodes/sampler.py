@@ -165,7 +165,7 @@ def make_film(
 
     def say(text: str) -> None:
         said.append(text)
-        host.show_text("\n".join(said), hidden.unique_id)
+        host.show_text("\n".join(said), hidden.unique_id, news=text)
 
     say(f"{film_length(chunks)} of {memory.width}x{memory.height}.")
     if recipe.is_zero_init(stage=0, step=recipe.steps[0] - 1):

@@ -5,7 +5,8 @@ Differences between ComfyUI versions (0.8.0 and later) are settled here and nowh
 
 from ...helios_core import RECIPES
 from ...helios_core.network.checkpoint import file_versions
-from . import mistakes, routes
+from . import mistakes as mistakes
+from . import routes as routes
 from .demo import load_demo
 from .film import Autosave, Film, make_film
 from .keyframes import Picture

@@ -71,6 +71,7 @@ def make_film(
     """
     film = replace(film, model=fit_patches(film.model, say))
     model = film.model.model
+    model.check_files()
     check_conditioning(film.schedule, film.negative, film.memory, model.diffusion_model.config.in_channels)
     schedule = encode_keyframes(film.schedule, film.memory.width, film.memory.height)
     prompts = Prompts()

@@ -37,6 +37,7 @@ class GuidedDenoiser:
         options[RUN] = cache
 
         def start_chunk(start: Start) -> Callable[[torch.Tensor, Step], torch.Tensor]:
+            guider.inner_model.check_files()
             reload(guider, shape)
             guider.conds["positive"] = positive = mix_conds(conds, start.prompt)
             cache.start_chunk(start.memory, {c["uuid"] for c in [*positive, *groups.get("negative", ())]})

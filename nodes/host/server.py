@@ -119,9 +119,9 @@ SAYS_TEXT = {_FLAG: True} if _FLAG in {field.name for field in dataclasses.field
 _said: dict[str, str] = {}  # by node, until it ends
 
 
-def show_text(text: str, node_id) -> None:
-    """Say something on the node, in place of what it said before, and in the log."""
-    log.info("%s", text)
+def show_text(text: str, node_id, news: str | None = None) -> None:
+    """Say something on the node, in place of what it said before, and `news`, or all of it, in the log."""
+    log.info("%s", text if news is None else news)
     _said[node_id] = text
     server = getattr(PromptServer, "instance", None)
     if server is not None and node_id is not None:
