@@ -479,7 +479,7 @@ def test_unreached():
         "“inside the tower, the keeper climbs...” at chunk 8."
     )
     pictures = replace(story, keyframes=(keyframe(2), keyframe(8), keyframe(9)))
-    assert pictures.unreached(8) == (story.segments[2:], (keyframe(8), keyframe(9)))
+    assert pictures.unreached(8) == (story.segments[2:], pictures.keyframes[1:])
     assert pictures.describe_unreached(8) == (
         "The film ends before chunk 8 (11.00 s): 1 prompt and 2 pictures begin later and are not used: "
         "“inside the tower, the keeper climbs...” at chunk 8, the picture at chunk 8, the picture at chunk 9."
