@@ -34,10 +34,11 @@ def film_records(
 ) -> Iterator[Start | Step | Chunk | Hold]:
     """Continue the film that `memory` remembers, and yield a Start, the Steps and a Chunk for each chunk of it.
 
-    `director.direct(k)` is asked once when chunk k begins. A chunk that is in `store` is yielded without Steps; any
-    other is sampled on `device` (default: where `memory` lies) and saved there. `denoise(start)` is called once for
-    each sampled chunk and returns the function (x, step) -> flow of x (B, C, 9, h, w) at `step.timestep`, guidance
-    included. Pausing is not pulling, stopping is closing; what was yielded is never lost by either.
+    `director.direct(k)` is asked once when chunk k begins; where it says Hold, that is yielded, and it is asked again.
+    A chunk that is in `store` is yielded without Steps; any other is sampled on `device` (default: where `memory` lies)
+    and saved there. `denoise(start)` is called once for each sampled chunk and returns the function (x, step) -> flow
+    of x (B, C, 9, h, w) at `step.timestep`, guidance included. Pausing is not pulling, stopping is closing; what was
+    yielded is never lost by either.
 
     Random numbers come from a generator on `noise_device`: with a CPU's, a seed means the same film on every machine.
     Raises ValueError for a size that does not divide, FloatingPointError where latents are no longer finite.
