@@ -41,6 +41,8 @@ def extend(request: ExtendRequest) -> None:
     """Continue a film in a new one. Raises ValueError or OSError."""
     check_stream(request.stream)
     path = memory_path(request.memory) if request.memory.suffix == ".mp4" else request.memory
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file; name a film or the .safetensors file beside it")
     memory, notes = HistoryMemory.load(path)
     if len(memory.frames) > 1:
         raise ValueError(

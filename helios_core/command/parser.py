@@ -55,8 +55,10 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("generate", help="make a film from text, a picture or a video")
     add_film(command)
-    command.add_argument("--image", type=Path, help="continue from this picture")
-    command.add_argument("--video", type=Path, help="continue from the end of this video (33 frames or more)")
+    command.add_argument("--image", type=Path, metavar="FILE", help="continue from this picture")
+    command.add_argument(
+        "--video", type=Path, metavar="FILE", help="continue from the end of this video (33 frames or more)"
+    )
     command.add_argument(
         "--video-fps",
         choices=("all", "24"),
@@ -89,7 +91,9 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "model", choices=("distilled", "mid", "base"), help="distilled is the fastest, base the slowest"
     )
-    command.add_argument("--to", type=Path, help="the models folder of a ComfyUI (default: the one around this folder)")
+    command.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="the models folder of a ComfyUI (default: the one around this folder)"
+    )
     command.set_defaults(request=DownloadRequest)
 
     command = commands.add_parser("estimate", help="measure how long a film will take, and how much memory and disk")
@@ -106,23 +110,28 @@ def add_film(command: argparse.ArgumentParser) -> None:
     film.add_argument(
         "--schedule",
         type=Path,
+        metavar="FILE",
         help="a text file with one prompt a line, such as '4 blend 3: a storm'; "
         "chunks are counted from the beginning of the whole film",
     )
-    film.add_argument("--negative", help="what the film must not show (Base and Mid only)")
+    film.add_argument("--negative", metavar="PROMPT", help="what the film must not show (Base and Mid only)")
     add_length(film)
     film.add_argument("--seed", type=seed, help="another seed makes another film (default: 0; for extend the film's)")
     film.add_argument(
         "-o",
         "--output",
         type=Path,
+        metavar="FILE",
         help="the film, an .mp4 file; its memory is saved beside it (default: the first free of helios.mp4, "
         "helios-2.mp4, ...; for extend the same with the memory's name)",
     )
     film.add_argument("--force", action="store_true", help="replace an existing film")
     film.add_argument("--stream", action="store_true", help="also write the film to standard output: ... | mpv -")
     film.add_argument(
-        "--chunks", type=Path, help="the folder that keeps finished chunks (default: helios-chunks beside the film)"
+        "--chunks",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder that keeps finished chunks (default: helios-chunks beside the film)",
     )
     film.add_argument(
         "--no-autosave",
@@ -143,7 +152,9 @@ def add_length(command) -> None:
 
 
 def add_size(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--size", type=size, help="WIDTHxHEIGHT in pixels (default: 640x384, for the demo 192x128)")
+    command.add_argument(
+        "--size", type=size, metavar="WxH", help="WIDTHxHEIGHT in pixels (default: 640x384, for the demo 192x128)"
+    )
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
@@ -151,13 +162,16 @@ def add_model(command: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--model",
         type=Path,
+        metavar="PATH",
         help="a checkpoint: its folder or file (default: the demo; for extend the film's own model and options)",
     )
     model.add_argument("--variant", choices=RECIPES, help="needed where the name of the model does not say it")
     model.add_argument("--steps", help="steps of a chunk for Base (50), of each stage for the others (2 or 2,2,2)")
     model.add_argument("--cfg", type=guidance, help="guidance; 1 turns it off (default: the variant's own)")
-    model.add_argument("--text-encoder", type=Path, help="file or folder (default: found beside the model)")
-    model.add_argument("--vae", type=Path, help="file or folder (default: found beside the model)")
+    model.add_argument(
+        "--text-encoder", type=Path, metavar="PATH", help="file or folder (default: found beside the model)"
+    )
+    model.add_argument("--vae", type=Path, metavar="PATH", help="file or folder (default: found beside the model)")
     model.add_argument("--device", help="cuda, cuda:1, mps, cpu (default: cuda if there is one, else cpu)")
     model.add_argument("--dtype", choices=DTYPES, help="of the transformer (default: bfloat16, on a CPU float32)")
 

@@ -159,6 +159,7 @@ def test_estimate(model, capsys):
         (["generate", "--schedule", "nowhere.txt"], "nowhere.txt"),
         (["generate", "x", "--vae", "transformer/diffusion_pytorch_model.safetensors"], "not a Wan 2.1 VAE"),
         (["generate", "x", "--text-encoder", "vae.safetensors"], "not a UMT5 text encoder"),
+        (["extend", "nowhere.mp4"], "nowhere.safetensors: there is no such file"),
         (["extend", "vae.safetensors"], "vae.safetensors: not a Helios memory"),
         (["generate", "x", "--device", "gpu"], "--device gpu: "),
         (["generate", "x", "--device", "xpu"], "--device xpu: "),
