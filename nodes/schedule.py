@@ -1,4 +1,4 @@
-"""What is said at which chunk."""
+"""Prompts and pictures over time."""
 
 from dataclasses import replace
 
@@ -20,17 +20,17 @@ class HeliosPromptSchedule(io.ComfyNode):
             node_id="HeliosPromptSchedule",
             display_name="Helios Prompt Schedule",
             category=CATEGORY,
-            description="Prompts over time, one line each: start [cut | blend N]: prompt",
+            description="All prompts of a film in one text. One line each: start [cut | blend N]: prompt",
             inputs=[
-                io.Clip.Input("clip", tooltip="UMT5-XXL from CLIPLoader, type wan."),
+                io.Clip.Input("clip", tooltip="The text encoder: UMT5-XXL from Load CLIP, type wan."),
                 io.String.Input(
                     "schedule",
                     multiline=True,
                     dynamic_prompts=True,
                     default=EXAMPLE,
-                    tooltip="One line a prompt: its start, how it comes in, a colon, the prompt. The start is a chunk "
-                    "(4), seconds (5.5s) or frames (132f), rounded up to the next chunk of 33 frames. cut changes at "
-                    "once, blend 3 over three chunks. Indented lines continue a prompt, # begins a comment.",
+                    tooltip="One prompt a line: where it starts, cut or blend, a colon, the prompt. A start is a chunk "
+                    "(4), seconds (5.5s) or frames (132f), rounded up to a whole chunk of 33 frames. cut changes the "
+                    "words at once, blend 3 over three chunks. Indented lines continue a prompt. # starts a comment.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -38,10 +38,10 @@ class HeliosPromptSchedule(io.ComfyNode):
                     min=1.0,
                     max=120.0,
                     step=1.0,
-                    tooltip="Frames per second that starts in seconds are counted with. Helios was trained at 24.",
+                    tooltip="Frames per second, to turn starts like 5.5s into frames. Helios was trained at 24.",
                 ),
             ],
-            outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For Helios Chunk Sampler.")],
+            outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For a Helios sampler.")],
             hidden=[io.Hidden.unique_id],
             **host.SAYS_TEXT,
         )
@@ -62,7 +62,7 @@ class HeliosPromptSchedule(io.ComfyNode):
     def execute(cls, clip, schedule, fps) -> io.NodeOutput:
         parsed = parse_schedule(schedule, fps)
         if clip is None:
-            raise ValueError("clip: nothing came from the text encoder; load one with CLIPLoader, type 'wan'.")
+            raise ValueError("clip: no text encoder came; load UMT5-XXL with Load CLIP, type wan.")
         host.show_text(parsed.describe(fps), cls.hidden.unique_id)
         encoded = host.encode_texts(clip, [segment.text for segment in parsed.segments])
         return io.NodeOutput(parsed.map(encoded.__getitem__), ui=host.text_ui(cls.hidden.unique_id))
@@ -75,33 +75,36 @@ class HeliosPromptSegment(io.ComfyNode):
             node_id="HeliosPromptSegment",
             display_name="Helios Prompt Segment",
             category=CATEGORY,
-            description="Adds one prompt to a schedule, from native CONDITIONING: chain these to build a schedule of "
-            "nodes.",
+            description="Adds one prompt to a schedule, made from ordinary CONDITIONING. Chain several of these.",
             inputs=[
-                io.Conditioning.Input("conditioning", tooltip="The prompt, from CLIP Text Encode."),
+                io.Conditioning.Input("conditioning", tooltip="The prompt, from CLIP Text Encode or another node."),
                 io.Int.Input(
                     "start",
                     default=0,
                     min=0,
                     max=1_000_000,
-                    tooltip="Chunk at which the prompt begins, from 0; a chunk is 33 frames, 1.375 s at 24 FPS.",
+                    tooltip="Chunk at which the prompt begins; the first is 0. A chunk is 33 frames, 1.375 s at 24 "
+                    "FPS.",
                 ),
                 io.Combo.Input(
                     "transition",
                     options=["cut", "blend"],
                     default="cut",
-                    tooltip="cut changes at the start chunk, blend moves the text embeddings there over blend_chunks.",
+                    tooltip="cut changes the words at once, blend in steps over blend_chunks.",
                 ),
                 io.Int.Input(
                     "blend_chunks",
                     default=3,
                     min=2,
                     max=1000,
-                    tooltip="Chunks that a blend takes; the first of them still has the old prompt. Unused by cut.",
+                    tooltip="Chunks that a blend takes. The first of them still follows the old prompt. A cut ignores "
+                    "this.",
                 ),
-                HeliosSchedule.Input("schedule", optional=True, tooltip="The segments so far; none for the first."),
+                HeliosSchedule.Input(
+                    "schedule", optional=True, tooltip="The prompts before this one. Leave it open for the first."
+                ),
             ],
-            outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For more segments, or the sampler.")],
+            outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For the next segment, or a sampler.")],
         )
 
     @classmethod
@@ -120,37 +123,38 @@ class HeliosKeyframe(io.ComfyNode):
             node_id="HeliosKeyframe",
             display_name="Helios Keyframe",
             category=CATEGORY,
-            description="At a chunk the film turns to a picture: it takes the place of what the film remembers. Chain "
-            "these for more of them.",
+            description="Makes the film turn to a picture at a chunk you choose. Chain several of these for several "
+            "pictures.",
             inputs=[
-                HeliosSchedule.Input("schedule", tooltip="Prompts, and the keyframes so far."),
-                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, to encode the picture with."),
-                io.Image.Input("image", tooltip="The picture, of any size."),
+                HeliosSchedule.Input("schedule", tooltip="The prompts, and the keyframes before this one."),
+                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE. It encodes the picture."),
+                io.Image.Input("image", tooltip="The picture. Any size will do."),
                 io.Int.Input(
                     "start",
                     default=1,
                     min=0,
                     max=1_000_000,
-                    tooltip="Chunk from which the picture counts, from 0; a chunk is 33 frames, 1.375 s at 24 FPS.",
+                    tooltip="Chunk at which the film turns to the picture; the first is 0. A chunk is 33 frames, "
+                    "1.375 s at 24 FPS.",
                 ),
                 io.Combo.Input(
                     "transition",
                     options=["cut", "blend"],
                     default="cut",
-                    tooltip="cut: the picture becomes anchor and newest frame at the start chunk. blend: they move "
-                    "there over blend_chunks.",
+                    tooltip="cut turns to the picture at once, blend in steps over blend_chunks.",
                 ),
                 io.Int.Input(
                     "blend_chunks",
                     default=3,
                     min=2,
                     max=1000,
-                    tooltip="Chunks that a blend takes; the first of them does not see the picture yet. Unused by cut.",
+                    tooltip="Chunks that a blend takes. The first of them does not know the picture yet. A cut ignores "
+                    "this.",
                 ),
                 resize_input(),
                 *noise_inputs(),
             ],
-            outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For more keyframes, or the sampler.")],
+            outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For another keyframe, or a sampler.")],
         )
 
     @classmethod

@@ -1,13 +1,13 @@
-// What a Helios node says against a value, in the first thing that is shown.
+// When a Helios node refuses a value, the first thing shown is the node's own sentence.
 //
-// The frontend has words of its own for such an error, which name the input and keep the node's sentence for a panel
-// that opens later. Two kinds of error are shown in their own words, one in older frontends and one in newer: the
-// errors of Helios nodes become these.
+// The frontend's words for such an error only name the input. The sentence comes in a panel that opens later, in older
+// frontends with signs such as &apos; in it. Some kinds of error are shown with their own words, though: one that older
+// frontends do not know, and one of the newer frontends. So the errors of Helios nodes are turned into these.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 const [major, minor] = (window.__COMFYUI_FRONTEND_VERSION__ ?? "").split(".").map(Number);
-const OWN_WORDS = major === 1 && minor < 47;
+const SHOWS_UNKNOWN_KINDS = major === 1 && minor < 47;
 
 function reword(nodeErrors) {
   // Without the errors tab there is a dialog, which shows everything as it is.
@@ -16,12 +16,16 @@ function reword(nodeErrors) {
     if (!class_type?.startsWith("Helios")) continue;
     for (const error of errors) {
       const input = error.extra_info?.input_name;
-      const sentence = error.details?.split(`${input} - `).slice(1).join(`${input} - `);
-      if (error.type !== "custom_validation_failed" || !sentence) continue;
-      error.message = sentence;
-      if (OWN_WORDS) Object.assign(error, { type: "helios", details: "" });
-      // "<node> couldn't validate <input>: <details>"
-      else Object.assign(error, { type: "exception_during_inner_validation", details: sentence.replace(`${input}, `, "") });
+      const before = `${input} - `;
+      if (error.type !== "custom_validation_failed" || !error.details?.startsWith(before)) continue;
+      const sentence = (error.message = error.details.slice(before.length));
+      if (SHOWS_UNKNOWN_KINDS) {
+        Object.assign(error, { type: "helios", details: "" });
+      } else {
+        // "<node> couldn't validate <input>: <details>"
+        const details = sentence.replace(new RegExp(`^${input}(, |=)`), "");
+        Object.assign(error, { type: "exception_during_inner_validation", details });
+      }
     }
   }
 }

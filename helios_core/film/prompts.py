@@ -328,7 +328,7 @@ def _where(line: int) -> str:
 
 
 def _quote(text: str) -> str:
-    """Its beginning in quotation marks. Curly ones: some versions of ComfyUI show straight ones as `&apos;`."""
+    """Its beginning in quotation marks."""
     return f"“{_shorten(_ANY_INVISIBLE.sub('', text[:100]), 40)}”"
 
 
