@@ -145,8 +145,13 @@ def make_film(
     autosave_films=20,
     autosave_gb=20.0,
     length_in=LENGTHS[0],
+    *,
+    note="",
 ) -> HistoryMemory:
-    """Make the film that the widgets ask for, hand its latents to `write` chunk by chunk, and return its memory."""
+    """Make the film that the widgets ask for, hand its latents to `write` chunk by chunk, and return its memory.
+
+    `note` is said on the node first.
+    """
     recipe = override(
         host.recipe_of(model),
         steps=steps,
@@ -161,7 +166,7 @@ def make_film(
         raise ValueError(f"negative: cfg={recipe.cfg:g} needs a negative prompt (CLIP Text Encode), or set cfg to 1.")
     schedule = schedule or PromptSchedule((Segment(0, positive),))
     chunks = count_chunks(length, length_in, memory, schedule)
-    said = []
+    said = [note] if note else []
 
     def say(text: str) -> None:
         said.append(text)
@@ -292,14 +297,13 @@ class HeliosSampleToVideo(io.ComfyNode):
         if len(begin.frames) > 1:
             raise ValueError(f"memory: it is of {len(begin.frames)} films at once; only one goes into a file.")
         path, subfolder = host.output_path(filename_prefix, ".mp4", begin.width, begin.height)
-        sound = None if audio is None else (audio["waveform"][0], audio["sample_rate"])
         smoother = SeamSmoother()
-        with VideoWriter(path, fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=sound) as writer:
+        with VideoWriter(path, fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=audio) as writer:
 
             def write(latents):
                 for frames in host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap)):
                     writer.write(smoother.smooth(frames) if smooth_seams else frames)
 
-            memory = make_film(cls.hidden, write, model, memory=begin, **film)
+            memory = make_film(cls.hidden, write, model, memory=begin, note=writer.note, **film)
         shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), memory, ui=host.text_ui(cls.hidden.unique_id, shown))

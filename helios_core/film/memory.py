@@ -18,6 +18,7 @@ from .fingerprint import fingerprint
 
 FILE_FORMAT = "helios-memory-1"
 TENSORS = ("frames", "anchor", "rng_state")
+NOISE_DEVICES = ("cpu", "cuda", "mps", "xpu", "npu", "mlu", "hpu", "mtia", "xla", "privateuseone")  # torch's names
 
 NoiseRange = tuple[float, float]
 NOISE: NoiseRange = (0.111, 0.135)  # strengths that Helios was trained to expect of a history that it did not make
@@ -173,11 +174,21 @@ class HistoryMemory:
         )
 
     def save(self, path: str | Path, notes: dict[str, str] | None = None) -> None:
-        """Write a .safetensors file, whole or not at all; `notes` are kept beside, for people."""
-        tensors = {"frames": self.frames, "anchor": self.anchor, "rng_state": self.rng_state}
+        """Write a .safetensors file, whole or not at all; `notes` are kept beside, for people.
+
+        Raises ValueError for what `load` would not take, before anything is written.
+        """
+        tensors = {"frames": self.frames.float(), "anchor": self.anchor, "rng_state": self.rng_state}
+        tensors["anchor"] = None if self.anchor is None else self.anchor.float()
+        tensors = {k: t.detach().cpu().contiguous() for k, t in tensors.items() if t is not None}
         header = {name: getattr(self, name) for name in ("chunk", "seed", "noise_device", "variant", "log")}
-        metadata = {"format": FILE_FORMAT, "helios_memory": json.dumps(header), "notes": json.dumps(notes or {})}
-        write_whole(path, save({k: t.cpu().contiguous() for k, t in tensors.items() if t is not None}, metadata))
+        header["seed"] = None if self.seed is None else self.seed % 2**64  # as torch takes it
+        metadata = {"format": FILE_FORMAT, "helios_memory": to_json(header), "notes": to_json(notes or {})}
+        try:
+            self._checked(metadata, tensors)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{Path(path).name}: this memory cannot be saved: {error}") from error
+        write_whole(path, save(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> tuple["HistoryMemory", dict[str, str]]:
@@ -198,7 +209,7 @@ class HistoryMemory:
     def _checked(cls, metadata: dict, tensors: dict[str, Tensor]) -> tuple["HistoryMemory", dict[str, str]]:
         if metadata.get("format") != FILE_FORMAT:
             raise ValueError(f"its format is {metadata.get('format')!r}, {FILE_FORMAT!r} is needed")
-        header, notes = json.loads(metadata["helios_memory"]), json.loads(metadata.get("notes", "{}"))
+        header, notes = from_json(metadata["helios_memory"]), from_json(metadata.get("notes", "{}"))
         frames, anchor, rng_state = (tensors.get(name) for name in TENSORS)
         chunk, seed, device = header["chunk"], header["seed"], header["noise_device"]
         if frames is None or frames.ndim != 5 or frames.shape[2] != HISTORY_LATENTS or frames.dtype != torch.float32:
@@ -215,7 +226,7 @@ class HistoryMemory:
             or not (seed is None or type(seed) is int and 0 <= seed < 2**64)
         ):
             raise ValueError(f"chunk={chunk!r}, seed={seed!r}")
-        if device not in ("cpu", "cuda", "mps", "xpu", "npu"):
+        if device not in NOISE_DEVICES:
             raise ValueError(f"noise_device={device!r}")
         variant, log = header.get("variant", ""), header.get("log", [])
         if variant not in ("", *RECIPES) or type(log) is not list or not all(type(entry) is dict for entry in log):
@@ -238,6 +249,16 @@ class HistoryMemory:
         """The same with its frames on another device."""
         anchor = None if self.anchor is None else self.anchor.to(device)
         return replace(self, frames=self.frames.to(device), anchor=anchor)
+
+
+def to_json(value) -> str:
+    """What cannot be written becomes text, halves of a character (lone surrogates) question marks."""
+    return json.dumps(value, default=str, skipkeys=True, ensure_ascii=False).encode("utf-8", "replace").decode()
+
+
+def from_json(text: str):
+    """Without lone surrogates, which no file, font or browser takes."""
+    return json.loads(to_json(json.loads(text)))
 
 
 def check_state(rng_state: Tensor) -> None:

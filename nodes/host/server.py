@@ -121,6 +121,7 @@ _said: dict[str, str] = {}  # by node, until it ends
 
 def show_text(text: str, node_id, news: str | None = None) -> None:
     """Say something on the node, in place of what it said before, and `news`, or all of it, in the log."""
+    text, news = (t and t.encode("utf-8", "replace").decode() for t in (text, news))  # half a character ends a run
     log.info("%s", text if news is None else news)
     _said[node_id] = text
     server = getattr(PromptServer, "instance", None)

@@ -57,9 +57,11 @@ def test_a_random_state_that_would_read_past_its_end(tmp_path, memory, left, pla
     struct.pack_into("<i", state, 8, left)
     struct.pack_into("<Q", state, 16, place)
     forged = replace(memory, rng_state=torch.frombuffer(state, dtype=torch.uint8))
-    forged.save(tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="m.safetensors: this memory cannot be saved"):
+        forged.save(tmp_path / "m.safetensors")
+    path = written(tmp_path / "m.safetensors", rng_state=forged.rng_state)
     with pytest.raises(ValueError, match="m.safetensors: not a Helios memory"):
-        HistoryMemory.load(tmp_path / "m.safetensors")
+        HistoryMemory.load(path)
 
 
 def test_every_random_state_is_taken(tmp_path, memory):
@@ -68,6 +70,51 @@ def test_every_random_state_is_taken(tmp_path, memory):
         torch.rand(draws, generator=generator)
         replace(memory, rng_state=generator.get_state()).save(tmp_path / "m.safetensors")
         assert torch.equal(HistoryMemory.load(tmp_path / "m.safetensors")[0].rng_state, generator.get_state())
+
+
+ODD = {
+    "a seed below 0": (dict(seed=-1), dict(seed=2**64 - 1)),
+    "a seed beyond 64 bits": (dict(seed=2**64 + 5), dict(seed=5)),
+    "half precision": (dict(frames=torch.ones(1, 16, 19, 8, 8).bfloat16()), dict(frames=torch.ones(1, 16, 19, 8, 8))),
+    "a GPU of another kind": (dict(noise_device="privateuseone"), {}),
+    "half a character": (
+        dict(log=({"chunk": 0, "prompt": "a \ud83d b"},)),
+        dict(log=({"chunk": 0, "prompt": "a ? b"},)),
+    ),
+    "what is no JSON": (dict(log=({"chunk": 0, "prompt": {1}},)), dict(log=({"chunk": 0, "prompt": "{1}"},))),
+    "keys that are none": (dict(log=({"chunk": 0, (1,): 2},)), dict(log=({"chunk": 0},))),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_what_is_saved_can_be_loaded(tmp_path, memory, case):
+    changes, wanted = ODD[case]
+    odd = replace(memory, **changes)
+    odd.save(tmp_path / "m.safetensors", {"prompt": "half a \udc00 character"})
+    loaded, notes = HistoryMemory.load(tmp_path / "m.safetensors")
+    assert loaded == replace(odd, **wanted) and notes == {"prompt": "half a ? character"}
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(frames=torch.full((1, 16, 19, 8, 8), torch.nan)), "its frames hold NaN or infinity"),
+        (dict(anchor=torch.full((1, 16, 1, 8, 8), torch.inf)), "its frames hold NaN or infinity"),
+        (dict(anchor=torch.zeros(1, 16, 1, 8, 16)), "its anchor is of another size"),
+        (dict(chunk=-1), "chunk=-1"),
+        (dict(log=("a record",)), "its log no list of records"),
+    ],
+    ids=str,
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, memory, changes, message):
+    with pytest.raises(ValueError, match=f"^m.safetensors: this memory cannot be saved: .*{message}"):
+        replace(memory, **changes).save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_a_character_in_a_file_of_before(tmp_path):
+    path = written(tmp_path / "m.safetensors", header(log=[{"chunk": 0, "prompt": "a \ud83d b"}]))
+    assert HistoryMemory.load(path)[0].log[0]["prompt"] == "a ? b"
 
 
 def test_a_failing_disk_leaves_the_old_file(tmp_path, memory, monkeypatch):

@@ -1,5 +1,6 @@
 """A film straight into a file: the frames that sampler and decoder would have made, playable while it grows."""
 
+import contextlib
 import io
 import json
 import time
@@ -135,14 +136,45 @@ def test_sound(any_server):
         assert sound.rate == 44100 and float(sound.duration * sound.time_base) == pytest.approx(3.0, abs=0.05)
 
 
-LONG = dict(size=(64, 64), steps="60", length=33 * 12, positive=POSITIVE)
+def test_sound_that_cannot_be_encoded(server):
+    """The film is silent, and the node says why; a clip without sound fails only when it is looked at."""
+    graph = Graph(server)
+    for kind in ("lazy", "rate"):
+        audio = graph.add("TestBadAudio", kind=kind)
+        graph.sample_to_video(graph.load(), graph.vae(), f"video/{kind}", positive=POSITIVE, length=33, audio=audio)
+    before = len(server.log())
+    graph.run()
+    said = server.log()[before:]
+    assert "audio: it has no sound that can be read (no audio stream); the film is silent." in said
+    assert "audio: its sample rate is 0, not a number from 1000 to 768000; the film is silent." in said
+    for kind in ("lazy", "rate"):
+        with av.open(str(next((server.output_dir / "video").glob(f"{kind}_*.mp4")))) as container:
+            assert not container.streams.audio and container.streams.video[0].frames == 33
 
 
-def wait_for_frames(server, prefix, count) -> Path:
-    """The growing file, once so many frames can be read from it."""
-    end = time.monotonic() + 60
+CHUNKS = 6
+LONG = dict(size=(64, 64), steps="1", length=33 * CHUNKS, positive=POSITIVE, autosave=True)
+
+
+@contextlib.contextmanager
+def held_film(server, name, **inputs):
+    """A film that is being made and waits after its third chunk: (its graph, its prompt's id, the growing file)."""
+    hold, graph = server.base_dir / "hold", Graph(server)
+    hold.touch()
+    vae = graph.add("TestHoldVAE", vae=graph.vae(), chunks=3, path=str(hold))
+    graph.sample_to_video(graph.load(), vae, f"video/{name}", **LONG, **inputs)
+    prompt_id = server.queue(graph)
+    try:
+        yield graph, prompt_id, wait_for_frames(server, name, 66)
+    finally:
+        hold.unlink()
+
+
+def wait_for_frames(server, name, count) -> Path:
+    """The growing file, once so many frames can be read from it: of three chunks two, the third may not be whole."""
+    end = time.monotonic() + 300
     while True:
-        for path in sorted((server.output_dir / "video").glob(f"{prefix}_*.mp4")):
+        for path in sorted((server.output_dir / "video").glob(f"{name}_*.mp4")):
             try:
                 if len(frames_of(path)) >= count:
                     return path
@@ -152,39 +184,34 @@ def wait_for_frames(server, prefix, count) -> Path:
         time.sleep(0.1)
 
 
+def finished_film(server, graph, name, cut_off) -> np.ndarray:
+    graph.run()
+    (file,) = [p for p in (server.output_dir / "video").glob(f"{name}_*.mp4") if p != cut_off]
+    return frames_of(file)
+
+
 def test_plays_while_it_grows_and_after_a_cancel(server):
-    graph = Graph(server)
-    video = graph.sample_to_video(graph.load(), graph.vae(), "video/growing", **LONG, autosave=True)
-    prompt_id = server.queue(graph)
-    path = wait_for_frames(server, "growing", 66)
-    assert not server.get(f"/history/{prompt_id}").json()
-    server.interrupt(prompt_id)
-    with pytest.raises(Interrupted):
-        server.wait(prompt_id)
+    with held_film(server, "growing") as (graph, prompt_id, path):
+        assert not server.get(f"/history/{prompt_id}").json()
+        server.interrupt(prompt_id)
+        with pytest.raises(Interrupted):
+            server.wait(prompt_id)
     frames = frames_of(path)
     with av.open(str(path)) as container:  # closed properly: the right count, though it was cut short
-        assert container.streams.video[0].frames == len(frames) and len(frames) % 33 == 0
-    graph.run()
-    (file,) = [p for p in (server.output_dir / "video").glob("growing_*.mp4") if p != path]
-    whole = frames_of(file)
-    assert len(whole) == 33 * 12 and np.array_equal(whole[: len(frames)], frames)
-    assert "were on disk" in server.log() and video
+        assert container.streams.video[0].frames == len(frames) == 99
+    whole, log = finished_film(server, graph, "growing", path), server.log()
+    assert len(whole) == 33 * CHUNKS and np.array_equal(whole[:99], frames)
+    assert "were on disk" in log
 
 
 def test_a_kill_leaves_what_was_written(server):
     """And the same workflow makes the whole film of it, the first part from disk."""
-    graph = Graph(server)
-    graph.sample_to_video(graph.load(), graph.vae(), "video/killed", **LONG, seed=8, autosave=True)
-    server.queue(graph)
-    path = wait_for_frames(server, "killed", 66)
-    server.kill()
+    with held_film(server, "killed", seed=8) as (graph, _, path):
+        server.kill()
     kept = frames_of(path)
     server.start()
-    graph.run()
-    assert len(kept) >= 66
-    (file,) = [p for p in (server.output_dir / "video").glob("killed_*.mp4") if p != path]
-    whole = frames_of(file)
-    assert len(whole) == 33 * 12 and np.array_equal(whole[:66], kept[:66])
+    whole = finished_film(server, graph, "killed", path)
+    assert len(kept) >= 66 and len(whole) == 33 * CHUNKS and np.array_equal(whole[:66], kept[:66])
 
 
 def test_a_report(any_server):

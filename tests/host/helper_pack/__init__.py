@@ -1,5 +1,7 @@
 """Nodes for tests only: they bring tensors in and out of a running server."""
 
+import copy
+import itertools
 import json
 import logging
 import os
@@ -8,6 +10,7 @@ import time
 import types
 import zlib
 
+import comfy.model_management
 import comfy.patcher_extension
 import comfy.sd
 import comfy.utils
@@ -358,6 +361,46 @@ class CompiledFrames(_Node):
         return {"ui": {"text": [json.dumps(counts)]}}
 
 
+class BadAudio(_Node):
+    """Sound as other nodes may hand it on: of a clip without any, or without a rate."""
+
+    RETURN_TYPES = ("AUDIO",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"kind": (("lazy", "rate"),)}}
+
+    def run(self, kind):
+        class Lazy(dict):
+            def __getitem__(self, key):
+                raise RuntimeError("no audio stream")
+
+        return (Lazy() if kind == "lazy" else {"waveform": torch.zeros(1, 2, 48000), "sample_rate": 0},)
+
+
+class HoldVAE(_Node):
+    """A VAE that decodes so many chunks, and then waits for as long as there is a file."""
+
+    RETURN_TYPES = ("VAE",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"vae": ("VAE",), "chunks": ("INT",), "path": ("STRING",)}}
+
+    def run(self, vae, chunks, path):
+        held, decoded = copy.copy(vae), itertools.count()
+
+        def decode(*args, **kwargs):
+            number = next(decoded)
+            while number >= chunks and os.path.exists(path):
+                comfy.model_management.throw_exception_if_processing_interrupted()
+                time.sleep(0.05)
+            return vae.decode(*args, **kwargs)
+
+        held.decode = decode
+        return (held,)
+
+
 NODES = (
     ConditioningFromFile,
     SaveConditioning,
@@ -372,5 +415,7 @@ NODES = (
     LoadAgain,
     Calls,
     CompiledFrames,
+    BadAudio,
+    HoldVAE,
 )
 NODE_CLASS_MAPPINGS = {"Test" + node.__name__: node for node in NODES}
