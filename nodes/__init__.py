@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension
 
 from .decode import HeliosVAEDecode
+from .join import HeliosJoinVideos
 from .loaders import HeliosDemoLoader, HeliosLoraLoader, HeliosModelLoader
 from .memory import HeliosHistoryMemory, HeliosLoadMemory, HeliosSaveMemory
 from .report import HeliosFilmReport
@@ -23,6 +24,7 @@ NODES = [
     HeliosSampleToVideo,
     HeliosVAEDecode,
     HeliosFilmReport,
+    HeliosJoinVideos,
 ]
 
 

@@ -106,8 +106,7 @@ def read_ends(
     """
     first, tail, count, read = None, deque(maxlen=TAIL), 0, 0
     with _Video(source) as video:
-        frames = video.frames(start, duration)
-        for frame, times in _counted(frames) if fps is None else _resampled(frames, fps, video.fps or fps):
+        for frame, times in video.counted_frames(start, duration, fps):
             check()
             first = first or frame
             tail.extend(repeat(frame, min(times, TAIL)))
@@ -123,10 +122,6 @@ def moments(count: int, source_fps: float, fps: float) -> Tensor:
     """Which of `count` frames at `source_fps` is on the screen at each moment, `fps` a second."""
     shown = torch.arange(max(1, round(count * fps / source_fps))) * source_fps / fps
     return (shown + 1e-3 * source_fps).long().clamp(max=count - 1)
-
-
-def _counted(frames) -> Iterator[tuple[av.VideoFrame, int]]:
-    return ((frame, 1) for _, frame in frames)
 
 
 def _resampled(frames, fps: float, source_fps: float) -> Iterator[tuple[av.VideoFrame, int]]:
@@ -162,17 +157,25 @@ def read_image(path: str | Path) -> Tensor:
 
 
 def read_chunks(
-    source: str | Path | BytesIO, size: int = CHUNK_FRAMES, *, start: float = 0, duration: float = 0
+    source: str | Path | BytesIO,
+    size: int = CHUNK_FRAMES,
+    *,
+    start: float = 0,
+    duration: float = 0,
+    fps: float | None = None,
+    fit: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Tensor]:
-    """A video's frames, `size` at a time, the last ones fewer, all of the first one's size; else as `read_ends`."""
-    group, fit = [], None
+    """A video's frames, `size` at a time, the last ones fewer; else as `read_ends`."""
+    group = []
     with _Video(source) as video:
-        for _, frame in video.frames(start, duration):
+        for frame, times in video.counted_frames(start, duration, fps):
             fit = fit or _to_size_of(frame)
-            group.append(fit(_pixels(frame)[None]))
-            if len(group) == size:
-                yield torch.cat(group)
-                group = []
+            pixels = fit(_pixels(frame)[None]) if times else None
+            for _ in range(times):
+                group.append(pixels)
+                if len(group) == size:
+                    yield torch.cat(group)
+                    group = []
     if group:
         yield torch.cat(group)
 
@@ -213,6 +216,13 @@ class _Video:
                     return
                 if seconds >= start:
                     yield seconds, frame
+
+    def counted_frames(self, start: float, duration: float, fps: float | None) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Frames of a part, each with how many times it is taken: once, or as often as it is seen at `fps`."""
+        frames = self.frames(start, duration)
+        if fps is None:
+            return ((frame, 1) for _, frame in frames)
+        return _resampled(frames, fps, self.fps or fps)
 
     @contextmanager
     def _errors(self):

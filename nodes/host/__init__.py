@@ -9,6 +9,7 @@ from . import mistakes as mistakes
 from . import routes as routes
 from .demo import load_demo
 from .film import Autosave, Film, make_film
+from .join import join_videos
 from .keyframes import Picture
 from .loader import WEIGHT_DTYPES, load_model, recipe_of
 from .lora import apply_lora
@@ -50,6 +51,7 @@ __all__ = [
     "file_versions",
     "find_memory",
     "find_model",
+    "join_videos",
     "list_memories",
     "list_models",
     "load_demo",

@@ -17,24 +17,29 @@ def ends(video, fit, fps: float | None = None) -> VideoEnds:
         start, duration = trim(video)
         check = mm.throw_exception_if_processing_interrupted
         return read_ends(video.get_stream_source(), start=start, duration=duration, fps=fps, fit=fit, check=check)
-    rate = None if isinstance(video, torch.Tensor) else float(video.get_components().frame_rate)
-    chosen = torch.arange(len(frames))
-    if fps is not None and rate:
-        chosen = moments(len(frames), rate, fps)
+    rate = rate_of(video)
+    chosen = moments(len(frames), rate, fps) if fps and rate else torch.arange(len(frames))
     return VideoEnds(fit(frames[:1]), fit(frames[chosen[-TAIL:]]), len(chosen), len(frames), rate)
 
 
-def chunks(video) -> Iterator[torch.Tensor]:
-    """The frames of a VIDEO or a batch of pictures, 33 at a time."""
+def chunks(video, fps: float | None = None, fit=None) -> Iterator[torch.Tensor]:
+    """The frames of a VIDEO or a batch of pictures, 33 at a time, as `ends` takes them."""
     frames = in_memory(video)
     if frames is None:
         start, duration = trim(video)
-        groups = read_chunks(video.get_stream_source(), start=start, duration=duration)
+        groups = read_chunks(video.get_stream_source(), start=start, duration=duration, fps=fps, fit=fit)
     else:
-        groups = frames.split(CHUNK_FRAMES)
+        rate = rate_of(video)
+        chosen = moments(len(frames), rate, fps) if fps and rate else torch.arange(len(frames))
+        groups = ((fit or (lambda x: x))(frames[part]) for part in chosen.split(CHUNK_FRAMES))
     for group in groups:
         mm.throw_exception_if_processing_interrupted()
         yield group
+
+
+def rate_of(video) -> float | None:
+    """Frames a second; None for pictures."""
+    return None if isinstance(video, torch.Tensor) else float(video.get_frame_rate())
 
 
 def in_memory(video) -> torch.Tensor | None:
