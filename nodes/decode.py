@@ -16,15 +16,15 @@ class HeliosVAEDecode(io.ComfyNode):
             node_id="HeliosVAEDecode",
             display_name="Helios VAE Decode",
             category=CATEGORY,
-            description="Decodes a film chunk by chunk, 9 latents to 33 frames. The stock VAE Decode takes it for one "
-            "clip and gets the frames around every chunk wrong.",
+            description="Decodes a film chunk by chunk: 9 latents become 33 frames. ComfyUI's VAE Decode takes the film "
+            "for one clip, and its frames are wrong around every seam.",
             inputs=[
                 io.Latent.Input("samples", tooltip="From Helios Chunk Sampler."),
-                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from VAELoader."),
+                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from Load VAE."),
                 *tiling_inputs(),
                 smooth_input(),
             ],
-            outputs=[io.Image.Output(tooltip="All frames of the film: 33 for each chunk.")],
+            outputs=[io.Image.Output(tooltip="All frames of the film, 33 for each chunk.")],
         )
 
     @classmethod

@@ -45,4 +45,4 @@ class HeliosJoinVideos(io.ComfyNode):
         video = InputImpl.VideoFromFile(str(path))
         host.show_text(f"{path.name}: {video.get_duration():.1f} s, {done}.", cls.hidden.unique_id)
         shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
-        return io.NodeOutput(video, ui=shown)
+        return io.NodeOutput(video, ui=host.text_ui(cls.hidden.unique_id, shown))

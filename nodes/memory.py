@@ -1,4 +1,4 @@
-"""What a film goes on from: how it begins, and how it travels."""
+"""What a film continues from: how it begins, and how it is saved and loaded."""
 
 import base64
 import io as bytes_io
@@ -26,7 +26,8 @@ class HeliosHistoryMemory(io.ComfyNode):
             node_id="HeliosHistoryMemory",
             display_name="Helios History Memory",
             category=CATEGORY,
-            description="What a film goes on from: nothing (text to video), an image, or a video.",
+            description="How a film begins: from nothing (text to video), from an image, or from a video that it "
+            "continues.",
             inputs=[
                 io.Int.Input(
                     "width",
@@ -34,8 +35,8 @@ class HeliosHistoryMemory(io.ComfyNode):
                     min=64,
                     max=4096,
                     step=16,
-                    tooltip="Pixels. Helios was trained at 640x384 only; other sizes drift and jump more. Multiples of "
-                    "64 for Mid and Distilled, of 16 for Base.",
+                    tooltip="Pixels. 640x384 is the size that Helios was trained at; other sizes drift and jump more. "
+                    "Use a multiple of 64 for Mid and Distilled, of 16 for Base.",
                 ),
                 io.Int.Input(
                     "height",
@@ -43,17 +44,17 @@ class HeliosHistoryMemory(io.ComfyNode):
                     min=64,
                     max=4096,
                     step=16,
-                    tooltip="Pixels. Multiples of 64 for Mid and Distilled, of 16 for Base.",
+                    tooltip="Pixels. Use a multiple of 64 for Mid and Distilled, of 16 for Base.",
                 ),
-                io.Vae.Input("vae", optional=True, tooltip="The Wan 2.1 VAE, to encode image or video with."),
+                io.Vae.Input("vae", optional=True, tooltip="The Wan 2.1 VAE. An image or a video needs it."),
                 io.Image.Input(
-                    "image", optional=True, tooltip="Image to video: the picture that the film goes on from."
+                    "image", optional=True, tooltip="Image to video: the film begins right after this picture."
                 ),
                 HeliosVideo.Input(
                     "video",
                     optional=True,
-                    tooltip="Video to video: a video or a batch of images that the film continues. It needs 33 frames "
-                    "or more. The film remembers its first frame and its last 33, 66 or 99.",
+                    tooltip="Video to video: the film continues this video, or this batch of images. It needs 33 "
+                    "frames or more. Its first frame and its last 33, 66 or 99 are used.",
                 ),
                 resize_input(),
                 io.Int.Input(
@@ -64,8 +65,8 @@ class HeliosHistoryMemory(io.ComfyNode):
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=False,
                     optional=True,
-                    tooltip="For the noise on image or video. Where the sampler has the same seed its noise goes on "
-                    "from here.",
+                    tooltip="For the noise on the image or the video. Give the sampler the same seed and it continues "
+                    "this stream of noise.",
                 ),
                 *noise_inputs(),
                 io.Combo.Input(
@@ -79,6 +80,7 @@ class HeliosHistoryMemory(io.ComfyNode):
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
             hidden=[io.Hidden.unique_id],
+            **host.SAYS_TEXT,
         )
 
     @classmethod
@@ -109,7 +111,7 @@ class HeliosHistoryMemory(io.ComfyNode):
         if image is not None and video is not None:
             raise ValueError("image and video: a film begins with one of them; disconnect the other.")
         if vae is None:
-            raise ValueError("vae: connect the Wan 2.1 VAE (VAELoader); image and video are encoded with it.")
+            raise ValueError("vae: connect the Wan 2.1 VAE (Load VAE); an image or a video is encoded with it.")
         noise = {
             "anchor_noise": noise_range("anchor_noise", anchor_noise_min, anchor_noise_max),
             "history_noise": noise_range("history_noise", history_noise_min, history_noise_max),
@@ -121,7 +123,7 @@ class HeliosHistoryMemory(io.ComfyNode):
             first, windows, found = host.encode_video(vae, video, width, height, resize, fps)
             host.show_text(describe_video(found), cls.hidden.unique_id)
             memory = HistoryMemory.from_video(first, windows, count=found.count // CHUNK_FRAMES, seed=seed, **noise)
-        return io.NodeOutput(memory)
+        return io.NodeOutput(memory, ui=host.text_ui(cls.hidden.unique_id))
 
 
 class HeliosSaveMemory(io.ComfyNode):
@@ -131,15 +133,15 @@ class HeliosSaveMemory(io.ComfyNode):
             node_id="HeliosSaveMemory",
             display_name="Helios Save Memory",
             category=CATEGORY,
-            description="Writes a film's memory to a file, to go on from tomorrow or elsewhere: some megabytes, "
-            "however long the film.",
+            description="Saves what a film needs to be continued, tomorrow or on another computer. The file has a few "
+            "megabytes, however long the film is.",
             inputs=[
                 HeliosMemory.Input("memory", tooltip="From a Helios sampler."),
                 io.String.Input(
                     "filename_prefix",
                     default="helios/film",
-                    tooltip="Name of the file in the output folder, below helios/ to be found by Helios Load Memory; a "
-                    "number is added.",
+                    tooltip="Name of the file in the output folder. A number is added. Helios Load Memory finds it "
+                    "when it begins with helios/.",
                 ),
                 io.Image.Input(
                     "image",
@@ -149,8 +151,8 @@ class HeliosSaveMemory(io.ComfyNode):
                 io.Vae.Input(
                     "vae",
                     optional=True,
-                    tooltip="Decodes the film's last frame for the thumbnail when image is not connected. With "
-                    "neither, the thumbnail is a rough one.",
+                    tooltip="Makes the thumbnail when no image is connected: it decodes the film's last frame. With "
+                    "neither, the thumbnail is rough, and its colours fit Wan's VAE only.",
                 ),
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="The same memory.")],
@@ -176,18 +178,19 @@ class HeliosLoadMemory(io.ComfyNode):
             node_id="HeliosLoadMemory",
             display_name="Helios Load Memory",
             category=CATEGORY,
-            description="Reads a memory that Helios Save Memory wrote: the film goes on as if it had never stopped.",
+            description="Loads what Helios Save Memory saved. The film continues as if it had never stopped.",
             inputs=[
                 io.Combo.Input(
                     "memory_file",
                     options=host.list_memories(),
-                    tooltip="From the folder output/helios, or from the input folder. Press R to see new files.",
+                    tooltip="A file in output/helios or in the input folder, newest first. Press R to see new ones. "
+                    "latest: whichever is the newest at each run, so that every run continues the one before.",
                 ),
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="Connect it to be told when the film was made with another variant than this one. Left "
-                    "open, any will do: they share their latents.",
+                    tooltip="Connect it to be warned when the film was made with another variant. Without it any "
+                    "variant may continue the film.",
                 ),
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
@@ -204,21 +207,25 @@ class HeliosLoadMemory(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, memory_file=None, model=None):
-        return None if memory_file is None else host.find_memory(memory_file).stat().st_mtime_ns
+        if memory_file is None:
+            return None
+        path = host.find_memory(memory_file)
+        return str(path), path.stat().st_mtime_ns
 
     @classmethod
     def execute(cls, memory_file, model=None) -> io.NodeOutput:
-        memory, notes = HistoryMemory.load(host.find_memory(memory_file))
+        path = host.find_memory(memory_file)
+        memory, notes = HistoryMemory.load(path)
         if model is not None:
             host.recipe_of(model).check_size(memory.width, memory.height)
             variant = model.model.variant
             if memory.variant and memory.variant != variant:
                 raise ValueError(
                     f"memory_file={memory_file}: this film was made with {memory.variant.capitalize()}, the model is "
-                    f"{variant.capitalize()}. Load that variant, or disconnect model here to go on with this one."
+                    f"{variant.capitalize()}. Load that variant, or disconnect model here to continue with this one."
                 )
         text = "\n".join(filter(None, [describe(memory), notes.get("prompt", "")]))
-        host.show_text(f"{memory_file}: {text}", cls.hidden.unique_id)
+        host.show_text(f"{path.name if memory_file == host.LATEST else memory_file}: {text}", cls.hidden.unique_id)
         picture = from_thumbnail(notes.get("thumbnail", ""))
         preview = None if picture is None else ui.PreviewImage(picture, cls=cls)
         return io.NodeOutput(memory, ui=host.text_ui(cls.hidden.unique_id, preview))

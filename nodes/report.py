@@ -20,17 +20,19 @@ class HeliosFilmReport(io.ComfyNode):
             node_id="HeliosFilmReport",
             display_name="Helios Film Report",
             category=CATEGORY,
-            description="One picture of a whole film: each chunk's thumbnail, prompt, seed, seam, drift of brightness, "
-            "saturation and sharpness, time and memory.",
+            description="Shows a whole film in one picture: for each chunk a thumbnail, its prompt and seed, how much it "
+            "jumps and drifts, and what it took.",
             inputs=[
                 HeliosVideo.Input("video", tooltip="The film, as a video or as frames."),
                 HeliosMemory.Input(
-                    "memory", optional=True, tooltip="From its sampler: prompts, seeds, times. Without it: the picture."
+                    "memory",
+                    optional=True,
+                    tooltip="From the film's sampler. Adds prompts, seeds, times and memory use.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="image", tooltip="The report, to look at or save."),
-                io.String.Output(display_name="json", tooltip="The same in numbers."),
+                io.Image.Output(display_name="image", tooltip="The report, to look at or to save."),
+                io.String.Output(display_name="json", tooltip="The same numbers as text."),
             ],
         )
 

@@ -43,8 +43,8 @@ def check_resize(resize) -> bool | str:
 def noise_inputs():
     """Ranges that noise strengths are drawn from, one for each picture encoded."""
     meaning = {
-        "anchor": "the anchor, the first frame, which every chunk looks back to",
-        "history": "the frames before the film's first. More gives it more motion and less likeness",
+        "anchor": "the first picture, which every chunk looks back to",
+        "history": "the frames just before the film. More noise gives more motion and less likeness",
     }
     return [
         io.Float.Input(
@@ -54,8 +54,8 @@ def noise_inputs():
             max=1.0,
             step=0.001,
             optional=True,
-            tooltip=f"{end.capitalize()}imum strength of the noise, as a share from 0 to 1, on {text}. With a maximum "
-            "of 0 there is none.",
+            tooltip=f"{ {'min': 'Least', 'max': 'Most'}[end] } noise, as a share from 0 to 1, on {text}. A most of 0 means no "
+            "noise.",
             extra_dict=ADVANCED,
         )
         for which, text in meaning.items()
@@ -79,7 +79,7 @@ def tiling_inputs():
             "tiling",
             options=["auto", "on", "off"],
             default="auto",
-            tooltip="Decode in tiles: slower, with less memory. auto tiles where a whole frame would not fit.",
+            tooltip="Decode each frame in tiles: slower, with less memory. auto does it when a whole frame would not fit.",
         ),
         io.Int.Input(
             "tile_size",
@@ -87,7 +87,7 @@ def tiling_inputs():
             min=64,
             max=4096,
             step=32,
-            tooltip="Pixels of a tile's edge.",
+            tooltip="Width and height of a tile, in pixels.",
             extra_dict=ADVANCED,
         ),
         io.Int.Input(
@@ -96,7 +96,7 @@ def tiling_inputs():
             min=0,
             max=4096,
             step=32,
-            tooltip="Pixels that neighbouring tiles share, to hide the borders; at most a quarter of a tile.",
+            tooltip="Pixels by which neighbouring tiles overlap, so that no border is seen. A quarter of a tile is the most.",
             extra_dict=ADVANCED,
         ),
     ]
@@ -107,7 +107,7 @@ def smooth_input():
         "smooth_seams",
         default=False,
         optional=True,
-        tooltip="Lessen jumps of brightness and colour where chunks meet: a chunk's first frames are drawn towards the "
-        "last one's end. Cuts are left alone.",
+        tooltip="Soften jumps of brightness and colour between chunks. The first 8 frames of a chunk are corrected. Cuts "
+        "are left alone.",
         extra_dict=ADVANCED,
     )

@@ -17,6 +17,7 @@ from .model import native_size
 from .model_folders import check_model, find_model, list_models, versions_of
 from .queued import queued_value
 from .server import (
+    LATEST,
     SAYS_TEXT,
     caller_of,
     find_memory,
@@ -35,6 +36,7 @@ __all__ = [
     "Autosave",
     "Film",
     "Picture",
+    "LATEST",
     "RECIPES",
     "SAYS_TEXT",
     "Tiling",

@@ -1,5 +1,6 @@
 """The host's folders and messages."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -85,18 +86,38 @@ def workflow_of(hidden) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in workflow.items() if value is not None}
 
 
+LATEST = "latest in output/helios"  # in the list of memories, for the newest of them at each run
+
+
 def list_memories() -> list[str]:
-    """Memory files as LoadVideo and LoadImage name theirs: "film.safetensors", or "film.safetensors [output]"."""
+    """LATEST, then memory files as LoadVideo and LoadImage name theirs, the newest first: "film.safetensors", or
+    "film.safetensors [output]"."""
     inputs, outputs = (Path(f()) for f in (folder_paths.get_input_directory, folder_paths.get_output_directory))
-    found = {}
-    for root, folder, mark in ((outputs, outputs / "helios", " [output]"), (inputs, inputs, "")):
-        paths = [*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]  # chunks lie one deeper
-        found[mark] = sorted(path.relative_to(root).as_posix() + mark for path in paths)
-    return [name for names in found.values() for name in names]
+    found = [(*aged, outputs, " [output]") for aged in _memory_files(outputs / "helios")]
+    found += [(*aged, inputs, "") for aged in _memory_files(inputs)]
+    found.sort(key=lambda file: file[0], reverse=True)
+    return [LATEST, *(path.relative_to(root).as_posix() + mark for _, path, root, mark in found)]
+
+
+def _memory_files(folder: Path) -> list[tuple[int, Path]]:
+    """(time of its last change, path) of each file; chunks lie one folder deeper."""
+    found = []
+    for path in (*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")):
+        with contextlib.suppress(OSError):  # gone since
+            found.append((path.stat().st_mtime_ns, path))
+    return found
 
 
 def find_memory(name: str) -> Path:
     """The path of a name that `list_memories` gives; ValueError for one that is not there or leads elsewhere."""
+    if name == LATEST:
+        found = _memory_files(Path(folder_paths.get_output_directory()) / "helios")
+        if not found:
+            raise ValueError(
+                f"memory_file={name}: there is none yet. Helios Save Memory makes one when its filename_prefix begins "
+                "with helios/."
+            )
+        return max(found)[1]
     plain = name.removesuffix(" [output]").removesuffix(" [input]")
     root = folder_paths.get_output_directory() if name.endswith(" [output]") else folder_paths.get_input_directory()
     root = Path(root).resolve()

@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import os
 import re
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from comfy_server import ExecutionFailed, PromptRejected
+from comfy_server import ComfyServer, ExecutionFailed, PromptRejected
 from helios_core import HistoryMemory
 from models import OTHER, POSITIVE, Graph, prompts
 
@@ -165,6 +167,48 @@ def test_files_are_listed(server):
     graph = Graph(server)
     graph.save(graph.sample(graph.load(), positive=POSITIVE, memory=load(graph, "travels/shared.safetensors")))
     graph.run()
+
+
+def test_the_newest_are_first(server):
+    memory = HistoryMemory.empty(128, 64)
+    (server.output_dir / "helios").mkdir(exist_ok=True)
+    names = ["helios/second.safetensors [output]", "third.safetensors", "helios/first.safetensors [output]"]
+    for age, name in zip((20, 30, 10), names):
+        path = (server.output_dir if "[output]" in name else server.input_dir) / name.removesuffix(" [output]")
+        memory.save(path)
+        os.utime(path, (time.time() + 1000 - age,) * 2)
+    _, options = server.object_info("HeliosLoadMemory")["input"]["required"]["memory_file"]
+    assert options["options"][:4] == ["latest in output/helios", names[2], names[0], names[1]]
+    for name in names:
+        (server.output_dir / name.removesuffix(" [output]")).unlink(missing_ok=True)
+
+
+def test_each_run_continues_the_one_before(server):
+    """The same graph, run twice: the second run loads what the first one saved."""
+    path = server.output_dir / "helios" / "chain" / "film_00001_.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    HistoryMemory.empty(128, 64).save(path)
+    os.utime(path, (time.time() + 2000,) * 2)
+    graph = Graph(server)
+    memory = load(graph, "latest in output/helios")
+    save(graph, graph.sample(graph.load(), positive=POSITIVE, memory=memory, length=33, steps="1"), "helios/chain/film")
+    for run in (1, 2):
+        before = len(server.log())
+        graph.run()
+        newest = server.output_dir / "helios" / "chain" / f"film_0000{run + 1}_.safetensors"
+        assert HistoryMemory.load(newest)[0].chunk == run
+        assert f"film_0000{run}_.safetensors: {run - 1} chunk" in server.log()[before:]
+        os.utime(newest, (time.time() + 2000 + run,) * 2)
+    for file in path.parent.iterdir():
+        file.unlink()
+
+
+def test_there_is_no_latest_yet(comfy_path, tmp_path):
+    with ComfyServer(comfy_path, tmp_path) as server:
+        graph = Graph(server)
+        graph.add("HeliosSaveMemory", memory=load(graph, "latest in output/helios"), filename_prefix="helios/film")
+        with pytest.raises(PromptRejected, match="memory_file=latest in output/helios: there is none yet"):
+            server.queue(graph)
 
 
 def test_a_file_that_changed_is_read_anew(server):

@@ -172,6 +172,15 @@ PINNED = {
         """,
         "outputs": "image: IMAGE, json: STRING",
     },
+    "HeliosJoinVideos": {
+        "inputs": """
+            first: VIDEO
+            second: VIDEO
+            filename_prefix: STRING = "video/Helios_whole"
+            crf: INT 0..51 = 18
+        """,
+        "outputs": "video: VIDEO",
+    },
 }
 FROM_FOLDERS = {"model_name", "lora_name", "memory_file"}
 # What a number means, to be found in its tooltip.

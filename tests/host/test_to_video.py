@@ -214,6 +214,33 @@ def test_a_kill_leaves_what_was_written(server):
     assert len(kept) >= 66 and len(whole) == 33 * CHUNKS and np.array_equal(whole[:66], kept[:66])
 
 
+@pytest.mark.parametrize("kind", ["files", "images"])
+def test_a_film_and_its_continuation_are_one(any_server, kind):
+    """Files by the same settings are copied, packet by packet; frames in memory are encoded."""
+    server, graph = any_server, Graph(any_server)
+    model, vae = graph.load(), graph.vae()
+    sound = graph.add("EmptyAudio", duration=10.0, sample_rate=48000, channels=2)
+    settings = dict(positive=POSITIVE, length=66, steps="1", audio=sound)
+    first = graph.sample_to_video(model, vae, f"video/part_{kind}", **settings)
+    second = graph.sample_to_video(model, vae, f"video/part_{kind}", memory=[first[0], 1], **settings)
+    videos = [first, second]
+    if kind == "images":
+        parts = [graph.add("GetVideoComponents", video=video) for video in videos]
+        videos = [graph.add("CreateVideo", images=part, fps=24.0, audio=[part[0], 1]) for part in parts]
+    prefix = f"video/whole_{kind}_{server.comfy_path.name}"
+    whole = graph.add("HeliosJoinVideos", first=videos[0], second=videos[1], filename_prefix=prefix, crf=18)
+    before = len(server.log())
+    outputs = graph.run(extra_data={"extra_pnginfo": {"workflow": {"nodes": [1]}}})["outputs"]
+    done = "joined without encoding anything anew" if kind == "files" else "encoded anew: one is not a file"
+    assert f"_00001_.mp4: 5.5 s, {done}." in server.log()[before:]
+    joined, begun, rest = (frames_of(shown_video(server, outputs, node)) for node in (whole, first, second))
+    difference = np.abs(joined.astype(int) - np.concatenate([begun, rest]).astype(int))
+    assert joined.shape == (132, HEIGHT, WIDTH, 3) and difference.mean() < (1e-9 if kind == "files" else 8)
+    with av.open(io.BytesIO(shown_video(server, outputs, whole))) as container:
+        assert container.streams.audio and json.loads(container.metadata["workflow"]) == {"nodes": [1]}
+        assert container.duration / 1e6 == pytest.approx(5.5, abs=0.05)
+
+
 def test_a_report(any_server):
     """Of a film in a file and of the same as frames, with prompts from its memory."""
     graph = Graph(any_server)
