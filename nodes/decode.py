@@ -16,8 +16,8 @@ class HeliosVAEDecode(io.ComfyNode):
             node_id="HeliosVAEDecode",
             display_name="Helios VAE Decode",
             category=CATEGORY,
-            description="Decodes a film chunk by chunk: 9 latents become 33 frames. ComfyUI's VAE Decode takes the film "
-            "for one clip, and its frames are wrong around every seam.",
+            description="Decodes a film chunk by chunk: 9 latents become 33 frames. ComfyUI's VAE Decode takes the "
+            "film for one clip, and its frames are wrong around every seam.",
             inputs=[
                 io.Latent.Input("samples", tooltip="From Helios Chunk Sampler."),
                 io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from Load VAE."),

@@ -20,8 +20,8 @@ class HeliosFilmReport(io.ComfyNode):
             node_id="HeliosFilmReport",
             display_name="Helios Film Report",
             category=CATEGORY,
-            description="Shows a whole film in one picture: for each chunk a thumbnail, its prompt and seed, how much it "
-            "jumps and drifts, and what it took.",
+            description="Shows a whole film in one picture: for each chunk a thumbnail, its prompt and seed, how much "
+            "it jumps and drifts, and what it took.",
             inputs=[
                 HeliosVideo.Input("video", tooltip="The film, as a video or as frames."),
                 HeliosMemory.Input(

@@ -54,12 +54,11 @@ def noise_inputs():
             max=1.0,
             step=0.001,
             optional=True,
-            tooltip=f"{ {'min': 'Least', 'max': 'Most'}[end] } noise, as a share from 0 to 1, on {text}. A most of 0 means no "
-            "noise.",
+            tooltip=f"{least_or_most} noise, as a share from 0 to 1, on {text}. Where the most is 0 there is none.",
             extra_dict=ADVANCED,
         )
         for which, text in meaning.items()
-        for end in ("min", "max")
+        for end, least_or_most in (("min", "Least"), ("max", "Most"))
     ]
 
 
@@ -79,7 +78,8 @@ def tiling_inputs():
             "tiling",
             options=["auto", "on", "off"],
             default="auto",
-            tooltip="Decode each frame in tiles: slower, with less memory. auto does it when a whole frame would not fit.",
+            tooltip="Decode each frame in tiles: slower, with less memory. auto does it when a whole frame does not "
+            "fit.",
         ),
         io.Int.Input(
             "tile_size",
@@ -96,7 +96,8 @@ def tiling_inputs():
             min=0,
             max=4096,
             step=32,
-            tooltip="Pixels by which neighbouring tiles overlap, so that no border is seen. A quarter of a tile is the most.",
+            tooltip="Pixels by which neighbouring tiles overlap, so that no border is seen. A quarter of a tile is "
+            "the most.",
             extra_dict=ADVANCED,
         ),
     ]
@@ -107,7 +108,7 @@ def smooth_input():
         "smooth_seams",
         default=False,
         optional=True,
-        tooltip="Soften jumps of brightness and colour between chunks. The first 8 frames of a chunk are corrected. Cuts "
-        "are left alone.",
+        tooltip="Soften jumps of brightness and colour between chunks. The first 8 frames of a chunk are corrected. "
+        "Cuts are left alone.",
         extra_dict=ADVANCED,
     )
