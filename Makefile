@@ -9,6 +9,8 @@ export UV_NATIVE_TLS ?= true
 BIN := .venv/bin
 # Where host tests look too: $COMFYUI_PATH, the ComfyUI that this pack lies in, ~/ComfyUI.
 COMFYUI := $(firstword $(wildcard $(addsuffix /main.py,$(COMFYUI_PATH) ../.. $(HOME)/ComfyUI)))
+# The newest one, beside that of the ComfyUI above: tests/browser opens the pack in both.
+FRONTEND := frontend-1.58.1
 
 .PHONY: demo test bench setup venv
 
@@ -27,6 +29,8 @@ bench: setup
 setup: venv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r tests/requirements.txt \
 		$(if $(COMFYUI),-r $(dir $(COMFYUI))requirements.txt)
+	@test -d .venv/$(FRONTEND) || $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --target .venv/$(FRONTEND) \
+		comfyui-frontend-package==$(FRONTEND:frontend-%=%) || echo "no newest frontend: its tests will be skipped"
 
 venv:
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,6 +1,15 @@
 """Drive the ComfyUI frontend in a page: load, read and build workflows."""
 
+import re
+from contextlib import contextmanager
 from pathlib import Path
+
+# Console errors of the stock frontend on a fresh and offline ComfyUI.
+STOCK_NOISE = re.compile(
+    r"404 \(Not Found\).*/(user\.css|favicon\.ico|api/userdata[/?].*)$"
+    r"|^ComfyApp graph accessed before initialization"
+    r"|Content Security Policy.*/assets/missingModelDownload"
+)
 
 EMPTY_WORKFLOW = {"version": 0.4, "nodes": [], "links": [], "last_node_id": 0, "last_link_id": 0}
 
@@ -52,6 +61,54 @@ BUILD = """async ({nodes, links, groups}) => {
 
 # By way of text, as in a download or a POST, so that undefined values are left out.
 EXPORT = "async what => JSON.parse(JSON.stringify((await app.graphToPrompt())[what]))"
+
+
+RUN = """async () => {
+    const {api} = await import("/scripts/api.js");
+    window.isThrough = false;
+    const end = ({detail}) => {
+        if (detail != null) return;
+        api.removeEventListener("executing", end);
+        setTimeout(() => (window.isThrough = true), 100);
+    };
+    api.addEventListener("executing", end);
+    await app.queuePrompt(0);
+}"""
+
+
+@contextmanager
+def opened_page(server, chromium, vue: bool = False):
+    """A page of a server's frontend, as of somebody who was never there; `vue` is for Nodes 2.0."""
+    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue})
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000}, locale="en-US")
+    page = context.new_page()
+    page.errors = []
+
+    def on_console(message):
+        text = f"{message.text} {message.location['url']}"
+        if message.type == "error" and not STOCK_NOISE.search(text):
+            page.errors.append(text)
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: page.errors.append(f"{error.message}\n{error.stack}"))
+    page.goto(server.url)
+    wait_until_ready(page)
+    load_workflow(page, EMPTY_WORKFLOW)
+    yield page
+    context.close()
+
+
+def wait_until_ready(page) -> None:
+    """After the page was opened or loaded anew."""
+    page.wait_for_function(
+        "() => window.app?.extensionManager?.workflow?.activeWorkflow && app.graph.nodes.length", timeout=120_000
+    )
+
+
+def run_workflow(page) -> None:
+    """Run the open workflow as the button does, and wait until the page knows that it is through."""
+    page.evaluate(RUN)
+    page.wait_for_function("() => window.isThrough", timeout=120_000)
 
 
 def load_workflow(page, workflow: dict) -> None:

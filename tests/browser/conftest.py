@@ -1,20 +1,13 @@
 """Tests of the real frontend in headless Chromium, served by the ComfyUI of tests/host."""
 
 import importlib.util
-import re
 import shutil
 
 import pytest
 
-from browser import EMPTY_WORKFLOW, load_workflow
+from browser import opened_page
 from shipped import install_models
 
-# Console errors of the stock frontend on a fresh and offline ComfyUI.
-STOCK_NOISE = re.compile(
-    r"404 \(Not Found\).*/(user\.css|favicon\.ico|api/userdata[/?].*)$"
-    r"|^ComfyApp graph accessed before initialization"
-    r"|Content Security Policy.*/assets/missingModelDownload"
-)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = [
     "--no-sandbox",
@@ -60,22 +53,5 @@ def shipped_models(server):
 @pytest.fixture
 def page(server, chromium):
     """The frontend of `server` with an empty graph; `page.errors` holds what went wrong in it so far."""
-    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False})
-    context = chromium.new_context(viewport={"width": 1600, "height": 1000}, locale="en-US")
-    page = context.new_page()
-    page.errors = []
-
-    def on_console(message):
-        text = f"{message.text} {message.location['url']}"
-        if message.type == "error" and not STOCK_NOISE.search(text):
-            page.errors.append(text)
-
-    page.on("console", on_console)
-    page.on("pageerror", lambda error: page.errors.append(f"{error.message}\n{error.stack}"))
-    page.goto(server.url)
-    page.wait_for_function(
-        "() => window.app?.extensionManager?.workflow?.activeWorkflow && app.graph.nodes.length", timeout=120_000
-    )
-    load_workflow(page, EMPTY_WORKFLOW)
-    yield page
-    context.close()
+    with opened_page(server, chromium) as page:
+        yield page

@@ -58,6 +58,15 @@ def new_server(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="session")
+def new_frontend_server(comfy_path, tmp_path_factory):
+    """The default ComfyUI with the newest frontend."""
+    path = find_new_frontend()
+    if path is None:
+        pytest.skip("no frontend 1.58.1 found: make setup fetches it, or set COMFYUI_NEW_FRONTEND to its folder static")
+    yield from _running(comfy_path, tmp_path_factory.mktemp("new_frontend"), "--front-end-root", str(path))
+
+
 @pytest.fixture(params=["server", "old_server"])
 def any_server(request):
     """Both, one after the other."""

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import sys
 import tempfile
 import time
 import uuid
@@ -45,10 +46,12 @@ def find_new_comfyui() -> tuple[Path, Path] | None:
 
 
 def find_new_frontend() -> Path | None:
-    """The newest frontend: COMFYUI_NEW_FRONTEND, else ~/frontend-1.58.1, where its wheel is unpacked."""
-    path = os.environ.get("COMFYUI_NEW_FRONTEND", "~/frontend-1.58.1/comfyui_frontend_package/static")
-    path = Path(path).expanduser()
-    return path if (path / "index.html").is_file() else None
+    """The newest frontend: COMFYUI_NEW_FRONTEND, else where `make setup` unpacks its wheel, else ~/frontend-1.58.1."""
+    static = "frontend-1.58.1/comfyui_frontend_package/static"
+    paths = [Path(sys.prefix) / static, Path.home() / static]
+    if "COMFYUI_NEW_FRONTEND" in os.environ:
+        paths = [Path(os.environ["COMFYUI_NEW_FRONTEND"]).expanduser()]
+    return next((path for path in paths if (path / "index.html").is_file()), None)
 
 
 class ServerDied(Exception):

@@ -1,0 +1,222 @@
+"""What the pack adds to a page, in the frontends it supports and both their renderers."""
+
+import itertools
+
+import pytest
+
+from browser import (
+    api_prompt,
+    build_workflow,
+    export_workflow,
+    load_workflow,
+    opened_page,
+    run_workflow,
+    wait_until_ready,
+)
+
+FRONTENDS = {"1.35": "old_server", "1.45": "server", "1.58": "new_frontend_server"}
+SCHEDULE = '0: it\'s <b>bold</b> & "new"\n1 cut: a red square'
+TABLE = [
+    'chunk 0 (frame 0, 0.00 s) cut: it\'s <b>bold</b> & "new"',
+    "chunk 1 (frame 33, 1.38 s) cut: a red square",
+]
+number = itertools.count(1)
+NODES = [
+    {"name": "demo", "type": "HeliosDemoLoader", "pos": [0, 0]},
+    {"name": "schedule", "type": "HeliosPromptSchedule", "pos": [0, 200], "widgets": {"schedule": SCHEDULE}},
+    {"name": "begin", "type": "HeliosHistoryMemory", "pos": [0, 600], "widgets": {"width": 64, "height": 64}},
+    {
+        "name": "sample",
+        "type": "HeliosChunkSampler",
+        "pos": [450, 0],
+        "widgets": {"length": 33, "steps": "1,1,1", "autosave": False},
+    },
+    {"name": "save", "type": "HeliosSaveMemory", "pos": [900, 0], "widgets": {"filename_prefix": "helios/texts"}},
+]
+LINKS = [
+    ("demo", "MODEL", "sample", "model"),
+    ("demo", "CLIP", "schedule", "clip"),
+    ("schedule", "schedule", "sample", "schedule"),
+    ("begin", "memory", "sample", "memory"),
+    ("sample", "memory", "save", "memory"),
+]
+# Node type -> its text, of those that can be read on the canvas in whole.
+TEXTS = """() => {
+    const graph = app.canvas.graph, found = {};
+    for (const node of graph.nodes) {
+        const widget = node.widgets?.find(w => w.name === "helios_text");
+        const text = widget?.element.firstChild;
+        if (text?.clientHeight && text.isConnected) found[node.type] = text.innerText;
+        if (text?.scrollHeight > text?.clientHeight + 1) found[node.type] += " (cut off)";
+    }
+    return found;
+}"""
+# Where a node's own height is that of all that is in it.
+HELD = """() => LiteGraph.vueNodesMode || app.graph.nodes.every(n => n.size[1] >= n.computeSize()[1] - 1)"""
+TOASTS = """() => [...document.querySelectorAll(".p-toast-message, [data-sonner-toast], [role=status], [role=alert]")]
+    .map(e => e.innerText).join("\\n")"""
+CHANGE = """end => {
+    const widget = (type, name) => app.graph.nodes.find(n => n.type === type).widgets.find(w => w.name === name);
+    widget("HeliosPromptSchedule", "schedule").value += end;
+    const seed = widget("HeliosChunkSampler", "seed");
+    seed.value = Number(end);
+    for (const control of seed.linkedWidgets ?? []) control.value = "fixed";
+}"""
+
+
+@pytest.fixture(scope="module", params=FRONTENDS)
+def frontend(request):
+    return request.getfixturevalue(FRONTENDS[request.param])
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
+def vue(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def page(frontend, vue, chromium):
+    with opened_page(frontend, chromium, vue) as page:
+        yield page
+
+
+def own_errors(page) -> list[str]:
+    return [error for error in page.errors if "ComfyUI-Helios" in error]
+
+
+def film(page) -> str:
+    """A film that was never made before, so that nothing of it is cached; the end of its schedule's text."""
+    end = f" {next(number)}"
+    build_workflow(page, NODES, LINKS)
+    page.evaluate(CHANGE, end)
+    return end
+
+
+def test_texts_stay(page, frontend, vue, chromium):
+    end = film(page)
+    table = [TABLE[0], TABLE[1] + end]
+    values = {node["type"]: node["widgets_values"] for node in export_workflow(page)["nodes"]}
+    run_workflow(page)
+    page.wait_for_function(f"() => Object.keys(({TEXTS})()).length === 3")
+    texts = page.evaluate(TEXTS)
+    assert texts["HeliosPromptSchedule"].splitlines() == table
+    assert "33 frames" in texts["HeliosChunkSampler"] and "texts_0" in texts["HeliosSaveMemory"]
+    page.wait_for_function(HELD)  # the host makes room for pictures when it draws them
+    saved = export_workflow(page)
+    assert {node["type"]: node["widgets_values"] for node in saved["nodes"]} == values
+    assert "helios_text" not in str(api_prompt(page))
+
+    load_workflow(page, saved)
+    assert page.evaluate(TEXTS) == texts
+    page.reload()
+    wait_until_ready(page)
+    page.wait_for_function(f"() => Object.keys(({TEXTS})()).length === 3")
+    assert page.evaluate(TEXTS) == texts
+
+    if "has_intermediate_output" in frontend.object_info("HeliosChunkSampler"):  # the oldest host sends no cached texts
+        with opened_page(frontend, chromium, vue) as other:
+            load_workflow(other, saved)
+            run_workflow(other)
+            other.wait_for_function(f"() => Object.keys(({TEXTS})()).length === 3")
+            shown = other.evaluate(TEXTS)
+            assert shown["HeliosPromptSchedule"].splitlines() == table
+            assert shown["HeliosChunkSampler"] == texts["HeliosChunkSampler"]
+    assert own_errors(page) == []
+
+
+def test_texts_in_a_subgraph(page):
+    """On the node inside, and in one toast for who does not see it."""
+    film(page)
+    page.evaluate(
+        "() => { app.graph.convertToSubgraph(new Set(app.graph.nodes.filter(n => n.type === 'HeliosChunkSampler'))); }"
+    )
+    run_workflow(page)
+    page.wait_for_function(f"() => ({TOASTS})().includes('Helios Chunk Sampler: ')")
+    assert "HeliosChunkSampler" not in page.evaluate(TEXTS)
+    page.evaluate(
+        "() => { const node = app.graph.nodes.find(n => n.subgraph); app.canvas.openSubgraph(node.subgraph, node); }"
+    )
+    page.wait_for_function(f"() => ({TEXTS})().HeliosChunkSampler?.includes('33 frames')")
+
+
+def test_texts_of_another_workflow(page):
+    """Nodes have the same numbers in many."""
+    film(page)
+    page.evaluate("() => { app.queuePrompt(0); }")
+    film(page)
+    page.evaluate("() => new Promise(done => setTimeout(done, 1500))")
+    assert page.evaluate(TEXTS) == {}
+
+
+def test_colors(page):
+    """Also after another palette was loaded, which empties those of all types that it does not know."""
+    colors = """type => [app.canvas.default_connection_color_byType[type],
+        app.canvas.constructor.link_type_colors[type],
+        getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`)]"""
+    before = [page.evaluate(colors, type) for type in ("HELIOS_SCHEDULE", "HELIOS_MEMORY")]
+    assert [len(set(color)) for color in before] == [1, 1] and before[0] != before[1] and "" not in before[0]
+    for palette in ("light", "dark"):
+        page.evaluate("name => app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
+        page.wait_for_timeout(200)
+        assert [page.evaluate(colors, type) for type in ("HELIOS_SCHEDULE", "HELIOS_MEMORY")] == before
+
+
+def test_tokens_and_choices(page):
+    film(page)
+    prefix, text = "helios/%date:yyyy%-%HeliosChunkSampler.length%", "0: {a|a} fox\n1: {b|b} fox"
+    found = []
+    for schedule in (text, "0: {a|b fox\n1: b | c"):  # a brace that is left open is a brace
+        page.evaluate(
+            """([prefix, schedule]) => {
+                const value = (type, text) => (app.graph.nodes.find(n => n.type === type).widgets[0].value = text);
+                value("HeliosSaveMemory", prefix);
+                value("HeliosPromptSchedule", schedule);
+            }""",
+            [prefix, schedule],
+        )
+        nodes = {node["class_type"]: node["inputs"] for node in api_prompt(page).values()}
+        found.append(nodes["HeliosPromptSchedule"]["schedule"])
+        year, length = nodes["HeliosSaveMemory"]["filename_prefix"].removeprefix("helios/").split("-")
+        assert year.isdigit() and len(year) == 4 and length == "33"
+    assert found == ["0: a fox\n1: b fox", "0: {a|b fox\n1: b | c"]
+
+
+def test_mistakes_are_said_once(page, frontend):
+    nodes = [
+        {"name": "sample", "type": "HeliosChunkSampler", "pos": [0, 0]},
+        {"name": "stock", "type": "VAEDecode", "pos": [450, 0]},
+        {"name": "decode", "type": "HeliosVAEDecode", "pos": [450, 200]},
+        {"name": "video", "type": "CreateVideo", "pos": [900, 0], "widgets": {"fps": 30}},
+    ]
+    build_workflow(page, nodes)
+    connect = """() => {
+        const node = type => app.graph.nodes.find(n => n.type === type);
+        node("HeliosChunkSampler").connect(0, node("VAEDecode"), "samples");
+        node("HeliosVAEDecode").connect(0, node("CreateVideo"), "images");
+    }"""
+    said = ("Use Helios VAE Decode.", "Set fps to 24.")
+    assert not any(text in page.evaluate(TOASTS) for text in said)
+    page.evaluate(connect)
+    for text in said:
+        page.wait_for_function(f"text => ({TOASTS})().includes(text)", arg=text)
+    count = page.evaluate(f"() => ({TOASTS})().split('Set fps to 24.').length")
+    page.evaluate(connect)
+    page.wait_for_timeout(300)
+    assert page.evaluate(f"() => ({TOASTS})().split('Set fps to 24.').length") == count
+
+
+def test_names_of_inputs(page):
+    """Two seeds, which the parameters panel and app mode show without their nodes."""
+    film(page)
+    labels = page.evaluate(
+        "() => app.graph.nodes.find(n => n.type === 'HeliosHistoryMemory').widgets.map(w => w.label || w.name)"
+    )
+    assert "noise seed" in labels and "seed" not in labels
+
+
+@pytest.mark.parametrize("language", ["en", "zh-TW"])
+def test_help_in_any_language(frontend, language):
+    for page in ("HeliosChunkSampler", "HeliosVAEDecode"):
+        asked = frontend.get(f"/extensions/ComfyUI-Helios/docs/{page}/{language}.md")
+        assert asked.text == frontend.get(f"/extensions/ComfyUI-Helios/docs/{page}.md").text
+        assert "html" not in asked.headers["Content-Type"]
