@@ -6,9 +6,11 @@ from comfy_api.latest import io
 from ..helios_core.media.seams import SeamSmoother
 from ..helios_core.network.config import CHUNK_FRAMES, CHUNK_LATENTS
 from . import host
+from .limits import within_limits
 from .types import CATEGORY, smooth_input, tiling_inputs
 
 
+@within_limits
 class HeliosVAEDecode(io.ComfyNode):
     @classmethod
     def define_schema(cls):

@@ -6,9 +6,11 @@ import folder_paths
 from comfy_api.latest import io
 
 from . import host
+from .limits import within_limits
 from .types import ADVANCED, CATEGORY
 
 
+@within_limits
 class HeliosModelLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -57,6 +59,7 @@ class HeliosModelLoader(io.ComfyNode):
         return io.NodeOutput(host.load_model(host.find_model(model_name), variant, weight_dtype))
 
 
+@within_limits
 class HeliosDemoLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -87,6 +90,7 @@ class HeliosDemoLoader(io.ComfyNode):
         return io.NodeOutput(*host.load_demo(variant))
 
 
+@within_limits
 class HeliosLoraLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):

@@ -13,12 +13,14 @@ from ..helios_core import FPS, HistoryMemory
 from ..helios_core.media.frames import VideoEnds, rgb
 from ..helios_core.network.config import CHUNK_FRAMES
 from . import host
+from .limits import within_limits
 from .types import CATEGORY, HeliosMemory, HeliosVideo, check_resize, noise_inputs, noise_range, resize_input
 
 THUMBNAIL = 320  # pixels; a header is no place for more
 EVERY_FRAME, RESAMPLE = VIDEO_FPS = ["take every frame", "resample to 24"]
 
 
+@within_limits
 class HeliosHistoryMemory(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -126,6 +128,7 @@ class HeliosHistoryMemory(io.ComfyNode):
         return io.NodeOutput(memory, ui=host.text_ui(cls.hidden.unique_id))
 
 
+@within_limits
 class HeliosSaveMemory(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -171,6 +174,7 @@ class HeliosSaveMemory(io.ComfyNode):
         return io.NodeOutput(memory, ui=host.text_ui(cls.hidden.unique_id, ui.PreviewImage(picture, cls=cls)))
 
 
+@within_limits
 class HeliosLoadMemory(io.ComfyNode):
     @classmethod
     def define_schema(cls):

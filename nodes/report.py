@@ -10,9 +10,11 @@ from ..helios_core.media.drawing import draw_report
 from ..helios_core.media.measure import measure_chunks
 from ..helios_core.media.report import film_report
 from . import host
+from .limits import within_limits
 from .types import CATEGORY, HeliosMemory, HeliosVideo
 
 
+@within_limits
 class HeliosFilmReport(io.ComfyNode):
     @classmethod
     def define_schema(cls):

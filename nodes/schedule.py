@@ -7,12 +7,14 @@ from comfy_api.latest import io
 from ..helios_core import FPS, Keyframe, PromptSchedule, Segment, parse_schedule
 from ..helios_core.film.prompts import read_segments
 from . import host
+from .limits import within_limits
 from .types import CATEGORY, HeliosSchedule, check_resize, noise_inputs, noise_range, resize_input
 
 EXAMPLE = """0: A lighthouse on a rocky coast at dawn, calm sea, wide shot
 1 blend 2: The lighthouse in a storm, waves breaking over the rocks"""
 
 
+@within_limits
 class HeliosPromptSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -68,6 +70,7 @@ class HeliosPromptSchedule(io.ComfyNode):
         return io.NodeOutput(parsed.map(encoded.__getitem__), ui=host.text_ui(cls.hidden.unique_id))
 
 
+@within_limits
 class HeliosPromptSegment(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -116,6 +119,7 @@ class HeliosPromptSegment(io.ComfyNode):
         return io.NodeOutput(replace(schedule, segments=(*schedule.segments, segment)))
 
 
+@within_limits
 class HeliosKeyframe(io.ComfyNode):
     @classmethod
     def define_schema(cls):
