@@ -121,6 +121,7 @@ PINNED = {
             autosave: BOOLEAN, optional = true
             autosave_films: INT 1..100000, optional = 20
             autosave_gb: FLOAT 0.0..100000.0 by 1.0, optional = 20.0
+            length_in: COMBO frames|seconds|chunks|frames of the last prompt, optional = "frames"
         """,
         "outputs": "latent: LATENT, memory: HELIOS_MEMORY",
     },
@@ -151,6 +152,7 @@ PINNED = {
             autosave: BOOLEAN, optional = true
             autosave_films: INT 1..100000, optional = 20
             autosave_gb: FLOAT 0.0..100000.0 by 1.0, optional = 20.0
+            length_in: COMBO frames|seconds|chunks|frames of the last prompt, optional = "frames"
         """,
         "outputs": "video: VIDEO, memory: HELIOS_MEMORY",
     },
