@@ -348,5 +348,5 @@ def test_a_made_up_thumbnail_is_left_out(server):
         graph = Graph(server)
         loaded = load(graph, name)
         graph.save(graph.sample(graph.load(), positive=POSITIVE, memory=loaded, length=33))
-        assert loaded[0] not in graph.run()["outputs"]
+        assert "images" not in graph.run()["outputs"].get(loaded[0], {})
         assert re.search(rf"{name}: 0 chunks .* of 128x64\n.*the sea|{name}: 0 chunks", server.log())

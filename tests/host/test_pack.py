@@ -276,11 +276,15 @@ def test_execute_takes_the_schemas_inputs(server):
         optional = names[len(names) - len(function.args.defaults) :]
         return {name: name in optional for name in names[skip:]}
 
+    def named(function):
+        """The same of those behind a star."""
+        return {a.arg: d is not None for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults)}
+
     for name, node in helios_nodes(server).items():
         execute = next(f for f in defined[name].body if isinstance(f, ast.FunctionDef) and f.name == "execute")
-        takes = parameters(execute, 1)
+        takes = parameters(execute, 1) | named(execute)
         if execute.args.kwarg:  # handed on, after the node's id and what takes the chunks
-            takes |= parameters(defined["make_film"], 2)
+            takes = parameters(defined["make_film"], 2) | takes
         assert {n: o for n, _, _, o in inputs_of(node)} == takes, name
 
 
