@@ -3,9 +3,11 @@
 from comfy_api.latest import InputImpl, io, ui
 
 from . import host
+from .limits import within_limits
 from .types import ADVANCED, CATEGORY
 
 
+@within_limits
 class HeliosJoinVideos(io.ComfyNode):
     @classmethod
     def define_schema(cls):

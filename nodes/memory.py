@@ -105,8 +105,6 @@ class HeliosHistoryMemory(io.ComfyNode):
         history_noise_max=0.135,
         video_fps=EVERY_FRAME,
     ) -> io.NodeOutput:
-        if not 0 <= seed < 2**64:  # a link may bring anything
-            raise ValueError(f"seed={seed}: use 0 to {2**64 - 1}.")
         empty = HistoryMemory.empty(width, height)
         if image is None and video is None:
             return io.NodeOutput(empty)
