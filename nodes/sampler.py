@@ -166,12 +166,14 @@ def make_film(
         raise ValueError(f"negative: cfg={recipe.cfg:g} needs a negative prompt (CLIP Text Encode), or set cfg to 1.")
     schedule = schedule or PromptSchedule((Segment(0, positive),))
     chunks = count_chunks(length, length_in, memory, schedule)
-    said = [note] if note else []
+    said = []
 
     def say(text: str) -> None:
         said.append(text)
         host.show_text("\n".join(said), hidden.unique_id, news=text)
 
+    if note:
+        say(note)
     say(f"{film_length(chunks)} of {memory.width}x{memory.height}.")
     if recipe.is_zero_init(stage=0, step=recipe.steps[0] - 1):
         say(
