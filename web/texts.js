@@ -4,7 +4,7 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 const NAME = "helios_text";
-const ROWS = { least: 6, font: "12px/16px system-ui, sans-serif", height: 16, padding: 8 };
+const ROWS = { least: 6, font: "12px/16px system-ui, sans-serif", height: 16, padding: 8, margin: 10 };
 const KEPT = { key: "Helios.texts", workflows: 30, characters: 4000 };
 
 const rootGraph = () => app.rootGraph ?? app.graph;
@@ -72,13 +72,12 @@ function addWidget(node) {
   const element = document.createElement("div"); // stretched by the frontend
   element.className = "helios-text";
   element.append(text);
-  const margin = 10;
   const height = (most) =>
-    Math.min(countRows(text.textContent, node.size[0]), most) * ROWS.height + ROWS.padding + 2 * margin;
+    Math.min(countRows(text.textContent, node.size[0]), most) * ROWS.height + ROWS.padding + 2 * ROWS.margin;
   const widget = node.addDOMWidget(NAME, "HELIOS_TEXT", element, {
     serialize: false,
     hideOnZoom: false,
-    margin,
+    margin: ROWS.margin,
     getValue: () => text.textContent,
     setValue: (value) => (text.textContent = value),
     getMinHeight: () => height(ROWS.least),
@@ -88,11 +87,19 @@ function addWidget(node) {
   return widget;
 }
 
-/** Show a text at the node's foot, which grows where there is no room for it. Never HTML: it may come out of a file. */
+/**
+ * Show a text at the node's foot, which grows where there is no room for it, and does not shrink with the next text.
+ * Never HTML: it may come out of a file.
+ */
 function show(node, text) {
   const widget = node.widgets?.find((w) => w.name === NAME) ?? addWidget(node);
   widget.value = text;
-  if (!LiteGraph.vueNodesMode) {
+  if (LiteGraph.vueNodesMode) {
+    const { style } = widget.element;
+    const height = widget.options.getMinHeight() - 2 * ROWS.margin;
+    style.minHeight = `${Math.max(parseInt(style.minHeight) || 0, height)}px`;
+    widget.element.firstChild.style.maxHeight = `${ROWS.least * ROWS.height + ROWS.padding}px`; // more is scrolled
+  } else {
     const [width, height] = node.computeSize();
     node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
   }
@@ -155,6 +162,12 @@ app.registerExtension({
       if (text && workflow === rootGraph().id && findNode(path)?.type?.startsWith("Helios"))
         said(workflow, path, text);
     });
+  },
+
+  nodeCreated(node) {
+    // Room for two lines, so that a node placed by hand does not grow over the next one; rows are higher in Nodes 2.0.
+    if (node.comfyClass?.startsWith("Helios") && node.constructor.nodeData?.input?.hidden?.unique_id)
+      node.setSize([node.size[0], node.size[1] + (LiteGraph.vueNodesMode ? 104 : 64)]);
   },
 
   afterConfigureGraph: restore,

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from browser import (
+    EMPTY_WORKFLOW,
     api_prompt,
     build_workflow,
     export_workflow,
@@ -51,8 +52,9 @@ TEXTS = """() => {
     }
     return found;
 }"""
-# Where a node's own height is that of all that is in it.
-HELD = """() => LiteGraph.vueNodesMode || app.graph.nodes.every(n => n.size[1] >= n.computeSize()[1] - 1)"""
+# Whether the nodes are as high as what is in them; the host makes room for pictures itself.
+HELD = """() => LiteGraph.vueNodesMode
+    || app.graph.nodes.filter(n => n.type !== "HeliosSaveMemory").every(n => n.size[1] >= n.computeSize()[1] - 1)"""
 TOASTS = """() => [...document.querySelectorAll(".p-toast-message, [data-sonner-toast], [role=status], [role=alert]")]
     .map(e => e.innerText).join("\\n")"""
 CHANGE = """end => {
@@ -101,7 +103,7 @@ def test_texts_stay(page, frontend, vue, chromium):
     texts = page.evaluate(TEXTS)
     assert texts["HeliosPromptSchedule"].splitlines() == table
     assert "33 frames" in texts["HeliosChunkSampler"] and "texts_0" in texts["HeliosSaveMemory"]
-    page.wait_for_function(HELD)  # the host makes room for pictures when it draws them
+    assert page.evaluate(HELD)
     saved = export_workflow(page)
     assert {node["type"]: node["widgets_values"] for node in saved["nodes"]} == values
     assert "helios_text" not in str(api_prompt(page))
@@ -146,6 +148,31 @@ def test_texts_of_another_workflow(page):
     film(page)
     page.evaluate("() => new Promise(done => setTimeout(done, 1500))")
     assert page.evaluate(TEXTS) == {}
+
+
+SAY = """async text => {
+    const {api} = await import("/scripts/api.js");
+    const [node] = app.graph.nodes;
+    const height = () => LiteGraph.vueNodesMode
+        ? Math.round(document.querySelector(`[data-node-id="${node.id}"]`).offsetHeight) : node.size[1];
+    const frames = async () => { for (let i = 0; i < 5; i++) await new Promise(requestAnimationFrame); };
+    await frames();
+    const before = height();
+    api.dispatchEvent(new CustomEvent("helios.text", {detail: {workflow: app.graph.id, node: String(node.id), text}}));
+    await frames();
+    return [before, height()];
+}"""
+
+
+def test_room_is_left(page):
+    """A node placed by hand does not grow over the one below by what it says, if that is short."""
+    load_workflow(page, EMPTY_WORKFLOW)
+    page.evaluate("() => { app.graph.add(LiteGraph.createNode('HeliosLoraLoader')); }")
+    before, after = page.evaluate(SAY, "style.safetensors: 300 modules patched")
+    assert after == before
+    before, after = page.evaluate(SAY, "\n".join(["one", "two", "three", "four", "five"]))
+    assert before < after < before + 100
+    assert page.evaluate(SAY, "short again") == [after, after]  # nor does it jump back
 
 
 def test_colors(page):
