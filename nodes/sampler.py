@@ -8,6 +8,7 @@ from ..helios_core.film.loop import film_length
 from ..helios_core.media.seams import SeamSmoother
 from ..helios_core.media.video import VideoWriter
 from . import host
+from .limits import within_limits
 from .types import ADVANCED, CATEGORY, FIXED_SEED, HeliosMemory, HeliosSchedule, smooth_input, tiling_inputs
 
 LENGTHS = "frames", "seconds", "chunks", "frames of the last prompt"
@@ -207,6 +208,7 @@ def new_film(model) -> HistoryMemory:
     return HistoryMemory.empty(*host.native_size(model))
 
 
+@within_limits
 class HeliosChunkSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -233,6 +235,7 @@ class HeliosChunkSampler(io.ComfyNode):
         return io.NodeOutput(latent, memory, ui=host.text_ui(cls.hidden.unique_id))
 
 
+@within_limits
 class HeliosSampleToVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls):

@@ -11,7 +11,22 @@ from ...helios_core.film.record import Mix
 from .identity import Unrecognisable, name_of
 
 PROMPT = "helios_prompt"  # our key in conds: the name of the prompt that they are of
-UNUSABLE = {"area", "mask", "control", "concat_latent_image"}
+# What nodes for other models put beside a prompt, in words.
+UNUSABLE = {
+    "area": "an area",
+    "mask": "a mask",
+    "control": "a ControlNet",
+    "concat_latent_image": "a start image",
+    "clip_vision_output": "a CLIP Vision image",
+    "reference_latents": "a reference image",
+    "time_dim_concat": "a reference video",
+    "context_latents": "reference frames",
+    "vace_frames": "VACE frames",
+    "control_video": "a control video",
+    "pose_video_latent": "a pose video",
+    "camera_conditions": "a camera path",
+    "audio_embed": "sound",
+}
 
 
 def check_conditioning(schedule: PromptSchedule, negative, memory: HistoryMemory, channels: int) -> None:
@@ -23,10 +38,10 @@ def check_conditioning(schedule: PromptSchedule, negative, memory: HistoryMemory
                 f"{len(segment.prompt)} parts; both need the same number of parts, or use a cut there"
             )
     for _, values in [entry for s in schedule.segments for entry in s.prompt] + list(negative or ()):
-        if unusable := UNUSABLE & values.keys():
+        if unusable := [words for key, words in UNUSABLE.items() if values.get(key) is not None]:
             raise ValueError(
-                f"The conditioning has {' and '.join(sorted(unusable))}, which cannot work here: a chunk is made at "
-                "several sizes. Connect it without; a picture to begin with goes into Helios History Memory."
+                f"The conditioning comes with {' and '.join(unusable)}, which Helios cannot use: connect the prompt "
+                "without. A picture to begin with goes into Helios History Memory."
             )
     if memory.frames.shape[1] != channels:
         raise ValueError(f"memory: it has {memory.frames.shape[1]} latent channels, this model {channels}.")

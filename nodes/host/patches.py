@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management as mm
 import comfy.model_sampling
@@ -20,8 +21,16 @@ from .model import HostTransformer
 log = logging.getLogger(__name__)
 
 PACK = Path(__file__).resolve().parents[2]
-# Nodes that only fail once they run, and what to use in their place.
-UNUSABLE = {"SkipLayerGuidanceWanVideo": "Skip Layer Guidance (SkipLayerGuidanceDiT)", "TeaCache": "EasyCache"}
+FRAMES_AS_BATCH = "it takes the films of a batch for the frames of one, which leaves the guidance at its lowest"
+# Nodes that would fail or go wrong only once they run: why, and what to use in their place.
+UNUSABLE = {
+    "SkipLayerGuidanceWanVideo": "it needs the inside of a Wan model; use Skip Layer Guidance DiT in its place",
+    "TeaCache": "it rewrites the inside of a Wan model; use EasyCache in its place",
+    "VideoLinearCFGGuidance": FRAMES_AS_BATCH,
+    "VideoTriangleCFGGuidance": FRAMES_AS_BATCH,
+}
+# Settings that only other models read, by the nodes that set them.
+SETTINGS = {"rope_options": "ScaleROPE", "ar_config": "ARVideoI2V"}
 # Nodes whose patches look for parts of a U-Net and pass by without them, at the price of another call.
 IDLE = {"PerturbedAttentionGuidance"}
 
@@ -49,9 +58,10 @@ def fit_patches(patcher, say: Callable[[str], None]):
         for patch in patches.values():
             if kind != "dit":
                 refuse(patch, f"it changes the {kind} of a U-Net's blocks, and Helios is a transformer")
-    for patch in (*replaced.get("dit", {}).values(), options.get("model_function_wrapper")):
+    functions = options.get("model_function_wrapper"), options.get("sampler_cfg_function")
+    for patch in (*replaced.get("dit", {}).values(), *functions):
         if (name := name_of(patch)) in UNUSABLE:
-            refuse(patch, f"it rewrites a Wan model from within; use {UNUSABLE[name]} in its place")
+            refuse(patch, UNUSABLE[name])
 
     fitted = patcher.clone()
     for path, patch in patcher.object_patches.items():
@@ -61,12 +71,12 @@ def fit_patches(patcher, say: Callable[[str], None]):
         if isinstance(owner, CrossAttention):
             fitted.add_object_patch(path, called_as_wans(patch))
         elif isinstance(owner, Block | SelfAttention | Head | HostTransformer):
-            refuse(patch, f"it replaces {path}, and Helios' attends to the film so far, which Wan's knows nothing of")
+            refuse(patch, f"it replaces {path} by code that knows nothing of the film so far")
 
-    idle = {origin(patch): what for what, patch in idle_patches(options, patcher.model.diffusion_model)}
+    idle = {origin(patch): what for what, patch in idle_patches(patcher)}
     if idle:
-        text = f"{' and '.join(idle)} does nothing on a Helios model ({', '.join(idle.values())}): remove it"
-        log.warning("%s", text)
+        text = f"{' and '.join(idle)} {'does' if len(idle) == 1 else 'do'} nothing on a Helios model."
+        log.warning("%s (%s)", text, ", ".join(idle.values()))
         say(text)
     return fitted
 
@@ -82,7 +92,7 @@ def find_part(model, path: str, patch) -> tuple:
         part = comfy.utils.get_attr(model, owner) if owner else model
         getattr(part, name)
     except AttributeError:
-        refuse(patch, f"it changes {path}, which Helios has not")
+        refuse(patch, f"it changes {path}, which Helios does not have")
     return part, name
 
 
@@ -95,23 +105,23 @@ def called_as_wans(forward: Callable) -> Callable:
     return cross_attention
 
 
-def idle_patches(options: dict, model) -> Iterator[tuple[str, Callable]]:
-    """What is set and never asked for: (what it is, the patch)."""
+def idle_patches(patcher) -> Iterator[tuple[str, Any]]:
+    """What is set and never asked for: (what it is, the patch or its node's name)."""
+    options = patcher.model_options
     transformer_options = options.get("transformer_options", {})
     for kind, patches in transformer_options.get("patches", {}).items():
         yield from ((kind, patch) for patch in patches)
     for block, patch in transformer_options.get("patches_replace", {}).get("dit", {}).items():
-        if block[0] != "double_block" or block[1] >= len(model.blocks):
+        if block[0] != "double_block" or block[1] >= len(patcher.model.diffusion_model.blocks):
             yield " ".join(map(str, block)), patch
-    for patch in options.get("sampler_post_cfg_function", ()):
-        if name_of(patch) in IDLE:
-            yield "attn1", patch
-    if "rope_options" in transformer_options:
-        yield "rope_options", "ScaleROPE"
+    yield from (("attn1", patch) for patch in options.get("sampler_post_cfg_function", ()) if name_of(patch) in IDLE)
+    yield from ((name, node) for name, node in SETTINGS.items() if name in transformer_options)
     if "denoise_mask_function" in options:
         yield "denoise_mask_function", options["denoise_mask_function"]
     if "context_handler" in options:
-        yield "a context window longer than a chunk", "Context Windows"
+        yield "a window longer than a chunk", "Context Windows"
+    if "model_sampling" in patcher.object_patches:
+        yield "Helios has its own shift", "A ModelSampling node"
 
 
 def begin_stage(model_options: dict, model_sampling) -> None:

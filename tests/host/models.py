@@ -74,7 +74,8 @@ class Graph(dict):
         self.server = server
 
     def add(self, node_class: str, **inputs) -> list:
-        """Add a node; a reference to its first output."""
+        """Add a node; a reference to its first output. Functions of the graph stand for what they return."""
+        inputs = {k: v(self) if callable(v) else v for k, v in inputs.items()}
         key = f"{len(self) + 1} {node_class}"
         self[key] = {"class_type": node_class, "inputs": inputs}
         return [key, 0]

@@ -140,9 +140,9 @@ def wan(g):
     return g.add("UNETLoader", unet_name="wan.safetensors", weight_dtype="default")
 
 
-def lora(name, model=Graph.load):
+def lora(name, model=Graph.load, strength=1.0):
     def build(g):
-        patched = g.add("HeliosLoraLoader", model=model(g), lora_name=name, strength=1.0)
+        patched = g.add("HeliosLoraLoader", model=model(g), lora_name=name, strength=strength)
         return dict(model=patched, positive=POSITIVE)
 
     return build
@@ -182,28 +182,32 @@ def broken_video(g):
     return g.add("HeliosHistoryMemory", width=128, height=64, vae=g.vae(), video=video)
 
 
-def keyframes(*starts, pictures=1):
+def keyframes(*starts, pictures=1, blend_chunks=3):
     def node(g):
         schedule = g.add(SEGMENT, conditioning=g.text(POSITIVE), start=0, transition="cut", blend_chunks=3)
         for start in starts:
-            settings = dict(
-                image=g.images(torch.rand(pictures, 64, 96, 3)), start=start, transition="cut", blend_chunks=3
-            )
+            image = g.images(torch.rand(pictures, 64, 96, 3))
+            settings = dict(image=image, start=start, transition="cut", blend_chunks=blend_chunks)
             schedule = g.add("HeliosKeyframe", schedule=schedule, vae=g.vae(), **settings)
         return schedule
 
     return sample(schedule=node, positive=None)
 
 
-def latents(frames):
+def latents(frames, **settings):
     """Latents of a video of so many frames, or of an image, to be decoded."""
 
     def build(g):
         node, length = ("EmptyHunyuanLatentVideo", {"length": frames}) if frames else ("EmptyLatentImage", {})
         samples = g.add(node, width=64, height=64, batch_size=1, **length)
-        g.save_images(g.decode(samples))
+        g.save_images(g.decode(samples, **settings))
 
     return build
+
+
+def linked(value):
+    """Past what the widgets take, as a link may bring it."""
+    return lambda g: g.add("TestValue", json=json.dumps(value))
 
 
 LOADER, SAMPLER, SCHEDULE = "HeliosModelLoader", "HeliosChunkSampler", "HeliosPromptSchedule"
@@ -236,8 +240,8 @@ BAD_RUNS = {
     # prompts
     "embeddings of CLIP": (sample(positive=embeddings(1, dim=48)), SAMPLER, r"text emb.* 48 wide, .*32: .*UMT5"),
     "negative of CLIP": (sample("base", negative=embeddings(1, dim=48)), SAMPLER, r"48 wide"),
-    "positive with an area": (sample(positive=area), SAMPLER, r"The conditioning has area, which cannot work here"),
-    "Wan's image to video": (sample(positive=start_image), SAMPLER, r"has concat_latent_image, .* Helios History Mem"),
+    "positive with an area": (sample(positive=area), SAMPLER, r"comes with an area, which Helios cannot use"),
+    "Wan's image to video": (sample(positive=start_image), SAMPLER, r"comes with a start image, .* Helios History Mem"),
     "no prompt": (sample(positive=None), SAMPLER, r"schedule and positive: connect one of them"),
     "both prompts": (sample(schedule=bad_from_chunk_1(1)), SAMPLER, r"schedule and positive: connect one of them"),
     "Mid without negative": (sample("mid", negative=None), SAMPLER, r"negative: cfg=5 needs .*or set cfg to 1"),
@@ -272,6 +276,21 @@ BAD_RUNS = {
     "steps, two": (sample(steps="2,2"), SAMPLER, r"steps='2,2': this model takes 3 whole numbers"),
     "steps, none": (sample(steps="0"), SAMPLER, r"steps='0': .* from 1 to 1000"),
     "steps of a pyramid for Base": (sample("base", steps="9,9,9"), SAMPLER, r"steps='9,9,9': .*1 whole number .*'50'"),
+    # values by links
+    "a linked blend of 1": (keyframes(1, blend_chunks=linked(1)), "HeliosKeyframe", r"blend_chunks=1: use a whole num"),
+    "a linked start": (keyframes(linked(1.5)), "HeliosKeyframe", r"start=1\.5: use a whole number from 0 to 1000000\."),
+    "a linked width": (size(linked(0), 64), MEMORY, r"width=0: use a whole number from 64 to 4096\."),
+    "a linked seed for noise": (memory(image=1, seed=linked(-1)), MEMORY, r"seed=-1: use a whole number from 0 to 18"),
+    "linked noise of NaN": (memory(image=1, history_noise_max=linked(NAN)), MEMORY, r"history_noise_max=nan: use a n"),
+    "a linked LoRA of NaN": (lora("clip_lora.safetensors", strength=linked(NAN)), LORA, r"strength=nan: use a number"),
+    "a linked variant": (load("small.safetensors", linked("turbo")), LOADER, r"variant=turbo: use one of auto, base,"),
+    "a linked frame rate": (schedule("0: a", fps=linked(0)), SCHEDULE, r"fps=0: use a number from 1\.0 to 120\.0\."),
+    "a linked number for text": (schedule(linked(4)), SCHEDULE, r"schedule=4: connect text here; this is a int"),
+    "linked tiles": (latents(33, tile_size=linked(0)), DECODE, r"tile_size=0: use a whole number from 64 to 4096\."),
+    "a linked seed": (sample(seed=linked(-1)), SAMPLER, r"seed=-1: use a whole number from 0 to 18446744073709551615"),
+    "a linked length": (sample(length=linked(0)), SAMPLER, r"length=0: use a whole number from 1 to"),
+    "a linked solver": (sample(solver=linked("heun")), SAMPLER, r"solver=heun: use one of auto, unipc, euler, dmd\."),
+    "a linked cfg": (sample(cfg=linked(NAN)), SAMPLER, r"cfg=nan: use a number from 0\.0 to 100\.0\."),
     # other nodes
     "another model": (lambda g: dict(model=wan(g), positive=POSITIVE), SAMPLER, r"model: .* WAN21, not a Helios"),
     "LoRA on another model": (lora("clip_lora.safetensors", wan), LORA, r"model: this is a WAN21, not a Helios"),

@@ -22,6 +22,8 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from .neighbours import Value, WanPatch
+
 
 def _end_with(parent):
     """No server outlives the test run that started it, however that ended."""
@@ -417,5 +419,7 @@ NODES = (
     CompiledFrames,
     BadAudio,
     HoldVAE,
+    WanPatch,
+    Value,
 )
 NODE_CLASS_MAPPINGS = {"Test" + node.__name__: node for node in NODES}
