@@ -20,7 +20,6 @@ from .model import HostTransformer
 
 log = logging.getLogger(__name__)
 
-PACK = Path(__file__).resolve().parents[2]
 FRAMES_AS_BATCH = "it takes the films of a batch for the frames of one, which leaves the guidance at its lowest"
 # Nodes that would fail or go wrong only once they run: why, and what to use in their place.
 UNUSABLE = {
@@ -140,9 +139,9 @@ def named_errors():
     except (mm.InterruptProcessingException, mm.OOM_EXCEPTION):
         raise
     except Exception as error:
-        frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
-        last = next((c for c in reversed(frames) if is_ours(c.co_filename) or pack_of(c.co_filename)), None)
-        if last is None or is_ours(last.co_filename):
+        codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+        last = next((code for code in reversed(codes) if pack_of(code.co_filename)), None)
+        if last is None or pack_of(last.co_filename) == pack_of(__file__):
             raise
         what = str(error).strip().splitlines() or [type(error).__name__]
         raise RuntimeError(f"model: {origin(last)} failed on a Helios model ({what[0]}). Remove that node.") from error
@@ -180,7 +179,3 @@ def pack_of(file: str) -> str:
         if Path(file).is_relative_to(root):
             return Path(file).relative_to(root).parts[0]
     return "ComfyUI" if Path(file).parent.name == "comfy_extras" else ""
-
-
-def is_ours(file: str) -> bool:
-    return Path(file).resolve().is_relative_to(PACK)
