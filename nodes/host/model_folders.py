@@ -40,7 +40,7 @@ def find_model(name: str) -> str:
     a folder's end. Raises FileNotFoundError, or ValueError for a name that leads out of the models' folders."""
     name = str(name)
     plain = name.replace("\\", "/").rstrip("/")
-    if not plain or ".." in plain.split("/") or plain.startswith("/") or Path(plain).drive:
+    if {"", ".", ".."}.intersection(plain.split("/")) or Path(plain).drive:
         raise ValueError(f"model_name={name}: not in models/diffusion_models.")
     for root in folder_paths.get_folder_paths("diffusion_models"):
         for path in (Path(root, name), Path(root, plain)):

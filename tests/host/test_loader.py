@@ -3,16 +3,14 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from comfy_server import PACK
 from helios_core import RECIPES
+from host_python import run_with_host
 from models import (
     core_film,
     film,
@@ -64,6 +62,17 @@ def install_layouts(server) -> None:
     (models / "sub").mkdir()
     install_helios(server, "sub/helios_base_fp32.safetensors")
     install_helios(server, "metadata.safetensors", helios_variant="mid")
+    deep = models / "BestWishYsh" / "Helios-Distilled"
+    write_shards(deep / "transformer", tensors, 2)
+    write_shards(deep / "transformer_ode", tensors, 2)
+    write_shards(models / "a" / "b" / "helios-mid-deep", tensors, 2)
+    cache = models / "models--BestWishYsh--Helios-Base"
+    write_shards(cache / "blobs", tensors, 2)
+    snapshot = cache / "snapshots" / "5f3a" / "transformer"
+    snapshot.mkdir(parents=True)
+    for file in (cache / "blobs").iterdir():
+        blob = file.rename(file.with_name(f"{hash(file.name):x}"))
+        (snapshot / file.name).symlink_to(os.path.relpath(blob, snapshot))
     install(server, "wan_names.safetensors", wan_names(), config=small_config(), helios_variant="distilled")
     prefixed = {f"model.diffusion_model.{k}": v for k, v in tensors.items()}
     install(server, "prefixed.safetensors", prefixed, config=small_config(), helios_variant="distilled")
@@ -81,7 +90,29 @@ LAYOUTS = {
     "metadata.safetensors": "mid",
     "wan_names.safetensors": "distilled",
     "prefixed.safetensors": "distilled",
+    "BestWishYsh/Helios-Distilled/": "distilled",
+    "a/b/helios-mid-deep/": "mid",
+    "models--BestWishYsh--Helios-Base/": "base",
 }
+# Names that are not listed, as workflows from other systems have them, and the layouts that they mean.
+OTHER_NAMES = {
+    "helios-pipeline": "helios-pipeline/",
+    "sub\\helios_base_fp32.safetensors": "sub/helios_base_fp32.safetensors",
+    "BestWishYsh\\Helios-Distilled\\": "BestWishYsh/Helios-Distilled/",
+    "BestWishYsh/Helios-Distilled/transformer": "BestWishYsh/Helios-Distilled/",
+    "models--BestWishYsh--Helios-Base/snapshots/5f3a": "models--BestWishYsh--Helios-Base/",
+    f"helios-mid-shards/{INDEX}": "helios-mid-shards/",
+    "helios-mid-shards/diffusion_pytorch_model-00002-of-00003.safetensors": "helios-mid-shards/",
+}
+NO_NAMES = ["", ".", "/", "..", "../vae/", "..\\vae", "sub/../../vae/tiny_wan_vae.safetensors", "/etc/passwd", "/etc/"]
+NO_NAMES += [
+    "sub",
+    "sub/",
+    "small.safetensors/",
+    "nowhere/",
+    "nowhere.safetensors",
+    "helios-pipeline/model_index.json/",
+]
 
 
 def three_steps(variant: str):
@@ -101,6 +132,86 @@ def test_files_and_folders_are_listed(any_server):
     assert len(names) == len(set(names))
     named = [("helios" in name.lower()) for name in names]
     assert named == sorted(named, reverse=True)
+    folders = {name for name in names if name.startswith(("BestWishYsh", "models--", "a/"))}
+    assert folders == {"BestWishYsh/Helios-Distilled/", "models--BestWishYsh--Helios-Base/", "a/b/helios-mid-deep/"}
+
+
+def test_names_as_other_systems_have_them(server):
+    """Found with backslashes, without the last slash, by a part of the folder; nothing outside the folders is."""
+    install_layouts(server)
+    code = """
+found = {name: os.path.realpath(host.find_model(name)) for name in json.loads(args[0])}
+print(json.dumps([found, {name: host.check_model(name) for name in json.loads(args[1])}]))
+"""
+    names, none = json.dumps([*OTHER_NAMES, *LAYOUTS]), json.dumps(NO_NAMES)
+    found, said = json.loads(run_with_host(server.comfy_path, code, names, none, base=server.base_dir))
+    models = server.models_dir / "diffusion_models"
+    assert {name: found[name] for name in LAYOUTS} == {name: os.path.realpath(models / name) for name in LAYOUTS}
+    for name, layout in OTHER_NAMES.items():
+        assert found[name].startswith(found[layout])
+    for name in NO_NAMES:
+        assert str(said[name]).startswith(f"model_name={name}: not in models/diffusion_models"), name
+
+
+@pytest.mark.parametrize("name", ["BestWishYsh\\Helios-Distilled", f"helios-mid-shards/{INDEX}"])
+def test_a_name_that_is_not_listed_loads(any_server, name):
+    install_layouts(any_server)
+    got = film(any_server, "auto", name=name, steps="3")
+    assert (
+        relative_error(got, core_film(three_steps(LAYOUTS[OTHER_NAMES.get(name, "BestWishYsh/Helios-Distilled/")])))
+        < 1e-5
+    )
+
+
+def test_how_to_get_a_model_that_is_not_there(comfy_path, tmp_path):
+    """Whatever the system writes the name with; without quotes, which frontends and shells take differently."""
+    code = "print(json.dumps([host.check_model(name) for name in args]))"
+    names = ["Helios-Distilled/", "Helios-Distilled", "sub\\Helios-Base\\", "other.safetensors"]
+    *said, other = json.loads(run_with_host(comfy_path, code, *names, base=tmp_path))
+    for text, name in zip(said, ("Distilled", "Distilled", "Base"), strict=True):
+        command = f"hf download BestWishYsh/Helios-{name} --include transformer/ --local-dir Helios-{name} "
+        assert command in text and "28 GB" in text and not set("'\"`") & set(text)
+    assert (
+        other
+        == "model_name=other.safetensors: not in models/diffusion_models. Put a Helios checkpoint there and press R."
+    )
+
+
+def test_a_file_that_changed_is_loaded_anew(server):
+    """By ComfyUI's cache it would not be: the name is the same."""
+    name = install_helios(server, "changing.safetensors")
+    before = film(server, name=name, steps="1,1,1")
+    assert torch.equal(film(server, name=name, steps="1,1,1"), before)
+    other = {k: 0.9 * t for k, t in small_tensors().items()}
+    new = server.models_dir / "diffusion_models" / "new.tmp"
+    save_file(other, new, {"config": small_config()})
+    new.replace(new.with_name(name))
+    assert relative_error(film(server, name=name, steps="1,1,1"), before) > 0.01
+
+
+def test_files_that_change_while_they_are_loaded(comfy_path, tmp_path):
+    """A film would go on with old weights and new ones. Files that are gone are still mapped."""
+    write_shards(tmp_path / "helios-base", small_tensors(), 2)
+    code = """
+patcher = host.load_model(args[0], "auto", "fp32")
+said = []
+def check():
+    try:
+        said.append(patcher.model.check_files())
+    except ValueError as error:
+        said.append(str(error))
+check()
+shard = sorted(Path(args[0]).glob("*.safetensors"))[1]
+shard.rename(shard.with_name("away")), check()
+shard.with_name("away").rename(shard), check()
+with open(shard, "r+b") as file:
+    file.seek(-4, 2), file.write(b"1234")
+check()
+print(json.dumps(said))
+"""
+    changed = "diffusion_pytorch_model-00002-of-00002.safetensors: this file has changed since it was loaded; "
+    said = json.loads(run_with_host(comfy_path, code, tmp_path / "helios-base"))
+    assert said == [None, None, None, changed + "load the model again."]
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -127,19 +238,9 @@ def test_a_new_folder_appears_without_a_restart(server):
     assert "helios-new/" not in listed(server)
 
 
-PEAK_SCRIPT = """
-import importlib.util, json, os, re, sys
-comfy, pack, folder, weight_dtype = sys.argv[1:]
-sys.argv = ["main.py", "--cpu"]
-sys.path.insert(0, comfy)
-os.chdir(comfy)
-import comfy.options
-comfy.options.enable_args_parsing()
-import nodes
-spec = importlib.util.spec_from_file_location("pack", pack + "/__init__.py", submodule_search_locations=[pack])
-sys.modules["pack"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(sys.modules["pack"])
-from pack.nodes import host
+PEAK = """
+import re
+folder, weight_dtype = args
 
 def status(key):
     return int(re.search(key + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
@@ -176,10 +277,7 @@ def test_peak_memory_of_loading(comfy_path, large_checkpoint, weight_dtype, load
     on disk until it is read (which is done here at the end; one more copy of a shard would be 0.2); converted, one
     shard is open beside the new weights."""
     size = sum(file.stat().st_size for file in large_checkpoint.glob("*.safetensors"))
-    command = [sys.executable, "-c", PEAK_SCRIPT, str(comfy_path), str(PACK), str(large_checkpoint), weight_dtype]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[-3000:]
-    memory = json.loads(done.stdout.splitlines()[-1])
+    memory = json.loads(run_with_host(comfy_path, PEAK, large_checkpoint, weight_dtype))
     ratios = {key: round((memory[key] - memory["before"]) / size, 3) for key in ("loaded", "peak")}
     print(f"{weight_dtype}: file {size / 1e9:.2f} GB, resident over the baseline / file size {ratios}")
     assert memory["tensors"] > 400

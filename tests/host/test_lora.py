@@ -3,17 +3,15 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from comfy_server import PACK, find_comfyui, find_old_comfyui
+from comfy_server import find_comfyui, find_old_comfyui
 from helios_core import RECIPES
+from host_python import run_with_host
 from models import POSITIVE, Graph, core_film, film, install, relative_error, small, small_config, small_tensors
 
 RANK = 2
@@ -393,6 +391,28 @@ WRONG = {
 }
 
 
+CHANGES = """
+import comfy.lora
+from safetensors.torch import save_file
+model, out, strength, *files = args
+plain, said = host.load_model(model, "base", "fp32"), {}
+weights = dict(plain.model.named_parameters())
+for file in files:
+    name = Path(file).name
+    try:
+        patched, said[name] = host.apply_lora(plain, file, float(strength))
+    except Exception as error:
+        said[name] = f"{type(error).__name__}: {error}"
+        continue
+    changed = {
+        key.removeprefix("diffusion_model."): comfy.lora.calculate_weight(patches, weights[key].detach().clone(), key)
+        for key, patches in patched.patches.items()
+    }
+    save_file({key: tensor.contiguous() for key, tensor in changed.items()}, f"{out}/{name}")
+print(json.dumps(said))
+"""
+
+
 @pytest.fixture(scope="module", params=["default", "oldest"])
 def changes(request, tmp_path_factory):
     """(parameters that each case patches at a strength of 0.7, what is said of each), from one process of the host."""
@@ -415,13 +435,7 @@ def changes(request, tmp_path_factory):
     paths = [folder / f"{name}.safetensors" for name in files]
     paths += [folder / "folder" / "adapter_model.safetensors", folder / "pickled.pt", folder / "damaged.pt"]
     paths += [folder / "pipe.safetensors"]
-    script = Path(__file__).with_name("lora_changes.py")
-    command = [sys.executable, script, host, PACK, model, out, "0.7", *paths]
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    said = json.loads(done.stdout.splitlines()[-1])
+    said = json.loads(run_with_host(host, CHANGES, model, out, "0.7", *paths))
     return {path.name: load_file(path) for path in out.iterdir() if path.suffix != ".pt"}, said
 
 
