@@ -18,32 +18,35 @@ class HeliosModelLoader(io.ComfyNode):
             node_id="HeliosModelLoader",
             display_name="Helios Model Loader",
             category=CATEGORY,
-            description="Loads a Helios transformer. The MODEL is a native one: LoRA, fp8, offloading and compile "
-            "nodes work on it. Text encoder and VAE are Wan 2.1's, from CLIPLoader (type wan) and VAELoader.",
+            description="Loads a Helios model: Base, Mid or Distilled. It works with ComfyUI's LoRA, fp8, offloading "
+            "and compile nodes. The text encoder and the VAE are those of Wan 2.1: use Load CLIP (type wan) and Load "
+            "VAE.",
             inputs=[
                 io.Combo.Input(
                     "model_name",
                     options=host.list_models(),
-                    tooltip="A file or folder in models/diffusion_models: a single .safetensors file, a folder of "
-                    "shards with their index, or a whole Hugging Face folder.",
+                    tooltip="A file or a folder in models/diffusion_models. It can be one .safetensors file, a folder "
+                    "with all parts of a model, or a folder from Hugging Face.",
+                    extra_dict={"helios_downloads": host.downloads()},
                 ),
                 io.Combo.Input(
                     "variant",
                     options=["auto", *host.RECIPES],
                     default="auto",
-                    tooltip="Which recipe of steps, solver and guidance goes with the weights. They do not tell; "
-                    "auto reads it from metadata, model_index.json or the name of file or folder.",
+                    tooltip="How to sample: each model needs its own steps, solver and guidance. auto finds out from "
+                    "the file's metadata, from model_index.json, or from the name of the file or folder.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
                     options=list(host.WEIGHT_DTYPES),
                     default="default",
-                    tooltip="default: the file's precision, or the nearest that ComfyUI uses on this device. fp8 "
-                    "halves memory; _fast also multiplies in fp8 on GPUs that can (RTX 40 and later).",
+                    tooltip="How exactly the weights are kept. default: as in the file, or the nearest that ComfyUI "
+                    "uses on this device. fp8 takes half the memory of bf16. _fast also computes in fp8, on an RTX 40 "
+                    "or later.",
                     extra_dict=ADVANCED,
                 ),
             ],
-            outputs=[io.Model.Output(tooltip="For Helios Chunk Sampler, directly or after LoRA and patch nodes.")],
+            outputs=[io.Model.Output(tooltip="For the Helios samplers, directly or after LoRA and patch nodes.")],
         )
 
     @classmethod
@@ -67,19 +70,19 @@ class HeliosDemoLoader(io.ComfyNode):
             node_id="HeliosDemoLoader",
             display_name="Helios Demo Loader",
             category=CATEGORY,
-            description="A tiny Helios that comes with the pack, with text encoder and VAE. It knows coloured shapes "
-            "that move over plain grounds, at 192x128, and runs on any computer.",
+            description="A tiny Helios that comes with the pack, with its own text encoder and VAE. It makes coloured "
+            "shapes that move over plain backgrounds, at 192x128, and runs on any computer.",
             inputs=[
                 io.Combo.Input(
                     "variant",
                     options=["distilled", "base"],
                     default="distilled",
-                    tooltip="How to sample: one set of weights does both. distilled is fast, base takes many steps "
-                    "with guidance.",
+                    tooltip="How to sample. distilled is fast. base takes many steps, with guidance. The weights are "
+                    "the same.",
                 ),
             ],
             outputs=[
-                io.Model.Output(tooltip="For Helios Chunk Sampler."),
+                io.Model.Output(tooltip="For the Helios samplers."),
                 io.Clip.Output(tooltip="For Helios Prompt Schedule or CLIP Text Encode."),
                 io.Vae.Output(tooltip="For Helios VAE Decode."),
             ],
@@ -98,8 +101,8 @@ class HeliosLoraLoader(io.ComfyNode):
             node_id="HeliosLoraLoader",
             display_name="Helios LoRA Loader",
             category=CATEGORY,
-            description="Applies a LoRA in any spelling of its keys: Wan, diffusers, PEFT, kohya. LoRAs for Wan 2.1 "
-            "14B fit as well. Says how many modules matched; none is an error.",
+            description="Puts a LoRA on a Helios model. LoRAs for Helios and for Wan 2.1 14B fit, from any training "
+            "tool. The node says how much of the LoRA was used.",
             inputs=[
                 io.Model.Input("model", tooltip="A Helios model."),
                 io.Combo.Input(
@@ -113,7 +116,7 @@ class HeliosLoraLoader(io.ComfyNode):
                     min=-100.0,
                     max=100.0,
                     step=0.01,
-                    tooltip="Factor on the LoRA's change of the weights; 0 is off, negative values turn it around.",
+                    tooltip="How strongly the LoRA acts. 1 is as it was trained, 0 is off, below 0 does the opposite.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with the LoRA on it.")],

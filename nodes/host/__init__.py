@@ -14,7 +14,7 @@ from .keyframes import Picture
 from .loader import WEIGHT_DTYPES, load_model, recipe_of
 from .lora import apply_lora
 from .model import native_size
-from .model_folders import check_model, find_model, list_models, versions_of
+from .model_folders import check_model, downloads, find_model, list_models, versions_of
 from .queued import queued_value
 from .server import (
     LATEST,
@@ -47,6 +47,7 @@ __all__ = [
     "check_model",
     "chunks",
     "decode",
+    "downloads",
     "encode_image",
     "encode_texts",
     "encode_video",

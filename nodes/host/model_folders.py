@@ -59,18 +59,16 @@ def check_model(name: str) -> bool | str:
 
 def how_to_get(name: str) -> str:
     """What to do about a model that is not there."""
-    command = download_command(name)
+    command = downloads().get(name.replace("\\", "/").strip("/").split("/")[-1])
     if command is None:
         return "Put a Helios checkpoint there and press R."
     return f"To download it (28 GB), open a terminal in that folder and run: {command} (then press R in ComfyUI)."
 
 
-def download_command(name: str) -> str | None:
-    """For a published model, by its name; without quotes, which messages and shells take differently."""
-    folder = name.replace("\\", "/").strip("/").split("/")[-1]
-    if folder not in PUBLISHED:
-        return None
-    return f"hf download BestWishYsh/{folder} --include transformer/ --local-dir {folder}"
+def downloads() -> dict[str, str]:
+    """Name of a published model -> the command that downloads it, without quotes, which shells take differently."""
+    command = "hf download BestWishYsh/{0} --include transformer/ --local-dir {0}"
+    return {name: command.format(name) for name in PUBLISHED}
 
 
 def versions_of(name: str) -> tuple:
