@@ -9,6 +9,7 @@ from ...helios_core import HistoryMemory, PromptSchedule
 from ...helios_core.film.prompts import blend_embeddings
 from ...helios_core.film.record import Mix
 from .identity import Unrecognisable, name_of
+from .texts import check_finite
 
 PROMPT = "helios_prompt"  # our key in conds: the name of the prompt that they are of
 # What nodes for other models put beside a prompt, in words.
@@ -30,13 +31,17 @@ UNUSABLE = {
 
 
 def check_conditioning(schedule: PromptSchedule, negative, memory: HistoryMemory, channels: int) -> None:
-    """Raise ValueError for what cannot be sampled: blends of unlike prompts, parts of a picture, other latents."""
+    """Raise ValueError for what cannot be sampled: blends of unlike prompts, NaN, parts of a picture, other latents."""
     for before, segment in zip(schedule.segments, schedule.segments[1:]):
         if segment.blend and len(before.prompt) != len(segment.prompt):
             raise ValueError(
                 f"schedule: the blend at chunk {segment.start} is between conditionings of {len(before.prompt)} and "
                 f"{len(segment.prompt)} parts; both need the same number of parts, or use a cut there"
             )
+    for segment in schedule.segments:
+        check_finite(segment.prompt, f"The prompt at chunk {segment.start}")
+    if negative is not None:
+        check_finite(negative, "negative: the prompt")
     for _, values in [entry for s in schedule.segments for entry in s.prompt] + list(negative or ()):
         if unusable := [words for key, words in UNUSABLE.items() if values.get(key) is not None]:
             raise ValueError(

@@ -241,6 +241,45 @@ def test_names_of_inputs(page):
     assert "noise seed" in labels and "seed" not in labels
 
 
+REFUSED = {
+    "no start": (
+        '0: a\nthe keeper\'s "lamp" & <more> = 1/2',
+        24,
+        'line 2: no start found in “the keeper\'s "lamp" & <mo',
+    ),
+    "two at once": (
+        "0: a\n1.5s: b\n2: c",
+        24,
+        "line 3: “2” begins at chunk 2 (2.75 s), and so does “1.5s” in line 2: ",
+    ),
+    "another rate": ("0: a\n2s: b\n2: c", 30, "line 3: “2” begins at chunk 2 (2.20 s), and so does “2s” in line 2: "),
+}
+SHOWN_FIRST = "[data-testid=error-overlay], [role=dialog]"
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refused_schedule_is_explained_at_once(page, case):
+    """In the first thing that is shown, by the node's own sentence, once and as it was written."""
+    schedule, fps, sentence = REFUSED[case]
+    film(page)
+    page.evaluate(
+        """([schedule, fps]) => {
+            const [text, rate] = app.graph.nodes.find(n => n.type === "HeliosPromptSchedule").widgets;
+            [text.value, rate.value] = [schedule, fps];
+            app.queuePrompt(0);
+        }""",
+        [schedule, fps],
+    )
+    page.wait_for_function(
+        f"text => [...document.querySelectorAll('{SHOWN_FIRST}')].some(e => e.innerText.includes(text))", arg=sentence
+    )
+    shown = "\n".join(page.locator(SHOWN_FIRST).all_inner_texts())
+    assert shown.count(sentence) == 1
+    page.errors[:] = [error for error in page.errors if "PromptExecutionError" not in error]  # the frontend logs it
+    assert own_errors(page) == []
+    page.keyboard.press("Escape")
+
+
 @pytest.mark.parametrize("language", ["en", "zh-TW"])
 def test_help_in_any_language(frontend, language):
     for page in ("HeliosChunkSampler", "HeliosVAEDecode"):

@@ -256,6 +256,8 @@ BAD_RUNS = {
         SEGMENT,
         r"conditioning: the prompt at chunk 1 has NaN or infinity .*correct weights such as \(word:nan\)",
     ),
+    "NaN in positive": (sample(positive=POSITIVE * NAN), SAMPLER, r"prompt at chunk 0 has NaN or infinity in its emb"),
+    "NaN in negative": (sample("base", negative=NEGATIVE / 0), SAMPLER, r"negative: the prompt has NaN or infinity"),
     "a weight of nan": (schedule("0: a fox\n1: a (red:nan) fox"), SCHEDULE, r"the prompt “a \(red:nan\) fox” has NaN"),
     "a weight of inf": (schedule("0: a (red:inf) fox"), SCHEDULE, r"the prompt “a \(red:inf\) fox” has NaN or inf"),
     "segments without chunk 0": (segments((2, "cut")), SEGMENT, r"a prompt at chunk 0 is needed \(.*at chunk 2\)"),
