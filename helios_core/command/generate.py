@@ -8,9 +8,10 @@ from ..film.loop import chunk_count
 from ..film.memory import HistoryMemory
 from ..film.prompts import PromptSchedule, Segment, parse_schedule
 from ..media.frames import fit_frames, read_ends, read_image
+from ..network.checkpoint import file_versions
 from ..network.config import CHUNK_FRAMES, FPS
 from .film import Film, make_film
-from .model_files import ModelFiles, file_versions
+from .model_files import ModelFiles
 from .output import memory_path, open_output
 from .recall import recall_options
 from .requests import ExtendRequest, FilmRequest, GenerateRequest

@@ -11,7 +11,7 @@ from ..diffusion.recipe import DEMO_RECIPES, RECIPES, Recipe, override
 from ..files import demo_folder
 from ..film.denoise import ModelDenoiser
 from ..film.prompts import PromptSchedule
-from ..network.checkpoint import Checkpoint, read_tensors
+from ..network.checkpoint import Checkpoint, file_versions, read_tensors
 from ..network.load import load_checkpoint, load_transformer
 from .requests import ModelOptions
 
@@ -80,8 +80,16 @@ class ModelFiles:
         """All of model and machine that decides the latents that come of a memory and a prompt."""
         device = torch.device(self.device)
         card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-        versions, config = file_versions(self.checkpoint.files), self.checkpoint.config
-        return versions, config, self.recipe, str(self.dtype), device.type, card, str(torch.__version__)
+        checkpoint = self.checkpoint
+        return (
+            checkpoint.file_versions,
+            checkpoint.config,
+            self.recipe,
+            str(self.dtype),
+            device.type,
+            card,
+            str(torch.__version__),
+        )
 
     def load_codec(self):
         from ..media.codecs import VideoCodec
@@ -98,6 +106,8 @@ class ModelFiles:
 
     def load_denoiser(self, negative: Tensor | None) -> ModelDenoiser:
         model = load_transformer(self.checkpoint, self.device, self.dtype)
+        if file_versions(self.checkpoint.files) != self.checkpoint.file_versions:
+            raise ValueError(f"{self.name}: its files were changed while they were read; run the command again")
         return ModelDenoiser(model, self.recipe, negative, self.dtype)
 
 
@@ -123,12 +133,6 @@ def find_beside(folder: Path, what: str) -> Path:
         option = f"--{what.replace('_', '-')}"
         raise FileNotFoundError(f"no {what} in {folder} or in a models folder around it; say where it is with {option}")
     return found[0]
-
-
-def file_versions(paths: list[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Name, bytes and time of change: hashing 28 GB would take longer than making a chunk. Raises OSError."""
-    found = ((path.name, path.stat()) for path in paths)
-    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)
 
 
 def count_weights(path: Path) -> tuple[int, dict[str, str]]:
