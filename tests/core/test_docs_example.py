@@ -1,4 +1,4 @@
-"""What the README shows of Python runs as it stands there, with the demo in place of the 14B."""
+"""What docs/engineering.md shows of Python runs as it stands there, with the demo in place of the 14B."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from helios_core.files import demo_folder
 from helios_core.media.text_encoder import TextEncoder
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "engineering.md"
 IN_PLACE = {
     '"Helios-Distilled"': "folder",
     '"cuda"': '"cpu"',
@@ -20,7 +20,7 @@ IN_PLACE = {
 
 
 def test_the_example_makes_a_film():
-    (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.S | re.M)
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.S | re.M)
     for shown, tried in IN_PLACE.items():
         assert shown in code
         code = code.replace(shown, tried)
