@@ -17,16 +17,21 @@ LENGTHS = "frames", "seconds", "chunks", "frames of the last prompt"
 def film_inputs():
     """What both samplers ask for; new ones go to the end."""
     return [
-        io.Model.Input("model", tooltip="From Helios Model Loader, with or without patches."),
-        HeliosSchedule.Input("schedule", optional=True, tooltip="Prompts over time; or connect positive."),
+        io.Model.Input(
+            "model", tooltip="From Helios Model Loader or Helios Demo Loader. Patches and LoRAs may follow it."
+        ),
+        HeliosSchedule.Input("schedule", optional=True, tooltip="Prompts over time. Connect this or positive."),
         io.Conditioning.Input("positive", optional=True, tooltip="One prompt for the whole film."),
         io.Conditioning.Input(
             "negative",
             optional=True,
-            tooltip="What to stay away from. Needed by Base and Mid; Distilled has none.",
+            tooltip="What the film should not show. Base and Mid need it. Distilled does not use it.",
         ),
         HeliosMemory.Input(
-            "memory", optional=True, tooltip="Size of the film and what it goes on from; 640x384 if left open."
+            "memory",
+            optional=True,
+            tooltip="The film to continue, or how a new one begins. Without it a new film begins at the model's own size: "
+            "640x384, the demo 192x128 pixels.",
         ),
         io.Int.Input(
             "seed",
@@ -34,21 +39,22 @@ def film_inputs():
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
             control_after_generate=FIXED_SEED,
-            tooltip="With the seed its memory was made with a film goes on as one run would have; another seed "
-            "begins a new stream of noise; one that the film had before, the same stream again.",
+            tooltip="Which random numbers the film is made from. Another seed makes another film. Keep it to continue a "
+            "film exactly as one long run would.",
         ),
         io.Int.Input(
             "length",
             default=99,
             min=1,
             max=100_000_000,
-            tooltip=f"Frames to make, rounded up to whole chunks of {CHUNK_FRAMES}; {FPS} are a second.",
+            tooltip=f"How much film to make, in frames or in what length_in says. {FPS} frames are a second. It is "
+            f"rounded up to whole chunks of {CHUNK_FRAMES} frames.",
         ),
         io.String.Input(
             "steps",
             default="auto",
-            tooltip="auto is the recipe: 50 for Base, 20,20,20 for Mid, 2,2,2 for Distilled, a number for each "
-            "pyramid stage. 1,1,1 is the fastest Distilled, with less structure.",
+            tooltip="Steps for each chunk. auto: 50 for Base, 20,20,20 for Mid, 2,2,2 for Distilled. Mid and Distilled take "
+            "one number for each of three stages. 1,1,1 is the fastest Distilled; shapes get worse.",
         ),
         io.Float.Input(
             "cfg",
@@ -56,44 +62,45 @@ def film_inputs():
             min=0.0,
             max=100.0,
             step=0.1,
-            tooltip="Guidance scale. 0 is the recipe: 5 for Base and Mid, 1 (none) for Distilled.",
+            tooltip="How strongly the negative prompt pushes away, from 1 (off) up. 0 uses the model's own: 5 for Base and "
+            "Mid, 1 for Distilled.",
         ),
         io.Combo.Input(
             "solver",
             options=["auto", "unipc", "euler", "dmd"],
             default="auto",
-            tooltip="auto is the recipe: unipc for Base and Mid, dmd for Distilled. On Distilled, unipc and "
-            "euler want 10 steps or more a stage.",
+            tooltip="auto: unipc for Base and Mid, dmd for Distilled. With unipc or euler, give Distilled 10 steps or more "
+            "in each stage.",
             extra_dict=ADVANCED,
         ),
         io.Combo.Input(
             "amplify_first_chunk",
             options=["auto", "on", "off"],
             default="auto",
-            tooltip="Distilled only: twice the steps in the first chunk, which others build on. auto is on.",
+            tooltip="Give the first chunk twice the steps, because all others build on it. For Distilled; auto is on.",
             extra_dict=ADVANCED,
         ),
         io.Boolean.Input(
             "skip_first_chunk",
             default=False,
-            tooltip="Take the anchor, the frame that every chunk looks back to, from the second chunk. Drops "
-            "nothing; helps where the first is static.",
+            tooltip="Every chunk looks back to one frame, the film's first. This takes the second chunk's first frame "
+            "instead, which helps when the first chunk hardly moves. No frame is dropped.",
             extra_dict=ADVANCED,
         ),
         io.Combo.Input(
             "noise_device",
             options=["cpu", "reference"],
             default="cpu",
-            tooltip="cpu: a seed means the same film on every machine. reference: random numbers of the GPU, "
-            "as the official script draws them; those on an image or a video to begin with are the CPU's.",
+            tooltip="cpu: a seed makes the same film on every computer. reference: the GPU's random numbers, as in the "
+            "official script. Noise on an image or a video always comes from the CPU.",
             extra_dict=ADVANCED,
         ),
         io.Boolean.Input(
             "autosave",
             default=True,
             optional=True,
-            tooltip="Keep each chunk on disk as it is done. The same film, run again after a crash or a cancel, made "
-            "longer, or with other prompts from some chunk on, finds the chunks that stay as they were.",
+            tooltip="Keep each finished chunk on disk. Run the film again after a crash or a cancel, make it longer, or "
+            "change a later prompt: chunks that stay the same are not made again.",
         ),
         io.Int.Input(
             "autosave_films",
@@ -101,7 +108,8 @@ def film_inputs():
             min=1,
             max=100_000,
             optional=True,
-            tooltip="Films that the folder of chunks may hold; those used longest ago are removed when one begins.",
+            tooltip="How many films to keep on disk. The oldest go when a new one begins; films of the last day or of this "
+            "workflow always stay.",
             extra_dict=ADVANCED,
         ),
         io.Float.Input(
@@ -111,8 +119,8 @@ def film_inputs():
             max=100_000.0,
             step=1.0,
             optional=True,
-            tooltip="Gigabytes that the folder of chunks may take; a chunk of 640x384 is 2.2 MB, an hour 5.8 GB. The "
-            "film being made is never removed.",
+            tooltip="How many gigabytes the kept films may take. A chunk of 640x384 takes 2.2 MB, an hour of film 5.8 GB. "
+            "Films of the last day or of this workflow always stay.",
             extra_dict=ADVANCED,
         ),
         io.Combo.Input(
@@ -120,8 +128,8 @@ def film_inputs():
             options=list(LENGTHS),
             default=LENGTHS[0],
             optional=True,
-            tooltip=f"What length counts. Seconds are of {FPS} frames, chunks of {CHUNK_FRAMES}. With 'frames of the "
-            "last prompt' the film is as long as the schedule: it ends so many frames after the last prompt begins.",
+            tooltip="What length counts. With 'frames of the last prompt' the film is as long as the schedule, and its last "
+            "prompt gets that many frames.",
         ),
     ]
 
@@ -216,12 +224,11 @@ class HeliosChunkSampler(io.ComfyNode):
             node_id="HeliosChunkSampler",
             display_name="Helios Chunk Sampler",
             category=CATEGORY,
-            description="Makes a film chunk by chunk: 33 frames at a time, each after the last. Memory does not grow "
-            "with its length.",
+            description="Makes a film chunk by chunk, 33 frames at a time. A longer film takes more time, not more memory.",
             inputs=film_inputs(),
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="For Helios VAE Decode."),
-                HeliosMemory.Output(display_name="memory", tooltip="To go on from, with another sampler."),
+                HeliosMemory.Output(display_name="memory", tooltip="To continue the film with another sampler."),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             **host.SAYS_TEXT,
@@ -275,7 +282,7 @@ class HeliosSampleToVideo(io.ComfyNode):
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="The finished file."),
-                HeliosMemory.Output(display_name="memory", tooltip="To go on from, with another sampler."),
+                HeliosMemory.Output(display_name="memory", tooltip="To continue the film with another sampler."),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
