@@ -30,8 +30,8 @@ def film_inputs():
         HeliosMemory.Input(
             "memory",
             optional=True,
-            tooltip="The film to continue, or how a new one begins. Without it a new film begins at the model's own size: "
-            "640x384, the demo 192x128 pixels.",
+            tooltip="The film to continue, or how a new one begins. Without it a new film begins at the model's own "
+            "size: 640x384, the demo 192x128 pixels.",
         ),
         io.Int.Input(
             "seed",
@@ -39,8 +39,8 @@ def film_inputs():
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
             control_after_generate=FIXED_SEED,
-            tooltip="Which random numbers the film is made from. Another seed makes another film. Keep it to continue a "
-            "film exactly as one long run would.",
+            tooltip="Which random numbers the film is made from. Another seed makes another film. Keep it to continue "
+            "a film exactly as one long run would.",
         ),
         io.Int.Input(
             "length",
@@ -53,8 +53,8 @@ def film_inputs():
         io.String.Input(
             "steps",
             default="auto",
-            tooltip="Steps for each chunk. auto: 50 for Base, 20,20,20 for Mid, 2,2,2 for Distilled. Mid and Distilled take "
-            "one number for each of three stages. 1,1,1 is the fastest Distilled; shapes get worse.",
+            tooltip="Steps for each chunk. auto: 50 for Base, 20,20,20 for Mid, 2,2,2 for Distilled. Mid and Distilled "
+            "take one number for each of three stages. 1,1,1 is the fastest Distilled; shapes get worse.",
         ),
         io.Float.Input(
             "cfg",
@@ -62,15 +62,15 @@ def film_inputs():
             min=0.0,
             max=100.0,
             step=0.1,
-            tooltip="How strongly the negative prompt pushes away, from 1 (off) up. 0 uses the model's own: 5 for Base and "
-            "Mid, 1 for Distilled.",
+            tooltip="How strongly the negative prompt pushes away, from 1 (off) up. 0 uses the model's own: 5 for Base "
+            "and Mid, 1 for Distilled.",
         ),
         io.Combo.Input(
             "solver",
             options=["auto", "unipc", "euler", "dmd"],
             default="auto",
-            tooltip="auto: unipc for Base and Mid, dmd for Distilled. With unipc or euler, give Distilled 10 steps or more "
-            "in each stage.",
+            tooltip="auto: unipc for Base and Mid, dmd for Distilled. With unipc or euler, give Distilled 10 steps or "
+            "more in each stage.",
             extra_dict=ADVANCED,
         ),
         io.Combo.Input(
@@ -99,8 +99,8 @@ def film_inputs():
             "autosave",
             default=True,
             optional=True,
-            tooltip="Keep each finished chunk on disk. Run the film again after a crash or a cancel, make it longer, or "
-            "change a later prompt: chunks that stay the same are not made again.",
+            tooltip="Keep each finished chunk on disk. Run the film again after a crash or a cancel, make it longer, "
+            "or change a later prompt: chunks that stay the same are not made again.",
         ),
         io.Int.Input(
             "autosave_films",
@@ -108,8 +108,8 @@ def film_inputs():
             min=1,
             max=100_000,
             optional=True,
-            tooltip="How many films to keep on disk. The oldest go when a new one begins; films of the last day or of this "
-            "workflow always stay.",
+            tooltip="How many films to keep on disk. The oldest go when a new one begins; films of the last day or of "
+            "this workflow always stay.",
             extra_dict=ADVANCED,
         ),
         io.Float.Input(
@@ -119,8 +119,8 @@ def film_inputs():
             max=100_000.0,
             step=1.0,
             optional=True,
-            tooltip="How many gigabytes the kept films may take. A chunk of 640x384 takes 2.2 MB, an hour of film 5.8 GB. "
-            "Films of the last day or of this workflow always stay.",
+            tooltip="How many gigabytes the kept films may take. A chunk of 640x384 takes 2.2 MB, an hour of film 5.8 "
+            "GB. Films of the last day or of this workflow always stay.",
             extra_dict=ADVANCED,
         ),
         io.Combo.Input(
@@ -128,8 +128,8 @@ def film_inputs():
             options=list(LENGTHS),
             default=LENGTHS[0],
             optional=True,
-            tooltip="What length counts. With 'frames of the last prompt' the film is as long as the schedule, and its last "
-            "prompt gets that many frames.",
+            tooltip="What length counts. With 'frames of the last prompt' the film is as long as the schedule, and its "
+            "last prompt gets that many frames.",
         ),
     ]
 
@@ -224,7 +224,8 @@ class HeliosChunkSampler(io.ComfyNode):
             node_id="HeliosChunkSampler",
             display_name="Helios Chunk Sampler",
             category=CATEGORY,
-            description="Makes a film chunk by chunk, 33 frames at a time. A longer film takes more time, not more memory.",
+            description="Makes a film chunk by chunk, 33 frames at a time. A longer film takes more time, not more "
+            "memory.",
             inputs=film_inputs(),
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="For Helios VAE Decode."),
