@@ -26,7 +26,6 @@ async function tell(command) {
 }
 
 function update(node) {
-  if (node?.type !== NODE) return;
   const command = commandFor(node);
   const button = node.widgets?.find((w) => w.name === NAME);
   if (command && !button) {
@@ -38,13 +37,28 @@ function update(node) {
     else node.widgets.splice(node.widgets.indexOf(button), 1);
   } else return;
   const [width, height] = node.computeSize();
-  node.setSize([Math.max(node.size[0], width), command ? Math.max(node.size[1], height) : height]);
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
   node.setDirtyCanvas?.(true, true);
 }
 
-function updateAll() {
+function loaders() {
   const root = app.rootGraph ?? app.graph;
-  for (const graph of [root, ...(root.subgraphs?.values() ?? [])]) graph.nodes.forEach(update);
+  const graphs = [root, ...(root.subgraphs?.values() ?? [])];
+  return graphs.flatMap((graph) => graph.nodes.filter((node) => node.type === NODE));
+}
+
+const told = new Set();
+
+/** Once for each model: the button is on a node that may be small, or in a subgraph. */
+function warn() {
+  for (const node of loaders()) {
+    const command = commandFor(node);
+    if (!command || told.has(command)) continue;
+    told.add(command);
+    const name = plain(node.widgets.find((w) => w.name === "model_name").value);
+    const detail = `${name} is not downloaded yet (28 GB). Press the button on ${node.title}.`;
+    app.extensionManager.toast.add({ severity: "warn", summary: "Helios", detail, life: 20000 });
+  }
 }
 
 app.registerExtension({
@@ -66,10 +80,13 @@ app.registerExtension({
     setTimeout(() => update(node)); // when it has its saved values
   },
 
-  afterConfigureGraph: updateAll,
+  afterConfigureGraph() {
+    loaders().forEach(update);
+    warn();
+  },
 
   refreshComboInNodes(definitions) {
     spec = definitions[NODE]?.input.required.model_name[1] ?? spec;
-    updateAll();
+    loaders().forEach(update);
   },
 });
