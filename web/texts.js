@@ -40,6 +40,8 @@ function keep(workflow, path, text) {
   }
 }
 
+const workflows = new Map(); // of prompt ids
+
 let ruler;
 
 /** Lines that a text takes in a node of this width. */
@@ -94,6 +96,7 @@ function addWidget(node) {
 function show(node, text) {
   const widget = node.widgets?.find((w) => w.name === NAME) ?? addWidget(node);
   widget.value = text;
+  widget.element.firstChild.hidden = !text;
   if (LiteGraph.vueNodesMode) {
     const { style } = widget.element;
     const height = widget.options.getMinHeight() - 2 * ROWS.margin;
@@ -106,10 +109,19 @@ function show(node, text) {
   node.setDirtyCanvas?.(true, true);
 }
 
+/** A node that ran and had nothing to say has no text of an earlier run. */
+function forget({ prompt, path }) {
+  const workflow = workflows.get(prompt);
+  if (!keptTexts()[workflow]?.[path]) return;
+  keep(workflow, path, "");
+  const node = workflow === rootGraph().id && findNode(path);
+  if (node) show(node, "");
+}
+
 function restore() {
   for (const [path, text] of Object.entries(keptTexts()[rootGraph().id] ?? {})) {
     const node = findNode(path);
-    if (node?.type?.startsWith("Helios")) show(node, text);
+    if (text && node?.type?.startsWith("Helios")) show(node, text);
   }
 }
 
@@ -127,7 +139,10 @@ function showUnseen() {
   unseen.clear();
 }
 
+let running; // the node that runs: its prompt and path, and whether it said anything
+
 function said(workflow, path, text) {
+  if (running?.path === String(path)) running.said = true;
   const before = keptTexts()[workflow]?.[path];
   keep(workflow, path, text);
   const node = workflow === rootGraph().id && findNode(path);
@@ -136,8 +151,6 @@ function said(workflow, path, text) {
   if (isSeen(node) || node.type === "HeliosPromptSchedule") unseen.delete(node.title); // a table is for the node
   else if (text !== before) unseen.set(node.title, text.split("\n")[0]);
 }
-
-const workflows = new Map(); // of prompt ids
 
 app.registerExtension({
   name: "Helios.Texts",
@@ -151,6 +164,12 @@ app.registerExtension({
     };
     api.addEventListener("helios.text", ({ detail: { workflow, node, text } }) => {
       if (workflow) said(workflow, node, text);
+    });
+    let prompt;
+    api.addEventListener("execution_start", ({ detail }) => (prompt = detail.prompt_id));
+    api.addEventListener("executing", ({ detail: path }) => {
+      if (running && !running.said) forget(running);
+      running = path == null ? undefined : { prompt, path: String(path), said: false };
     });
     for (const end of ["execution_success", "execution_error", "execution_interrupted"])
       api.addEventListener(end, showUnseen);

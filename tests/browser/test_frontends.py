@@ -144,7 +144,7 @@ def test_texts_in_a_subgraph(page):
 def test_texts_of_another_workflow(page):
     """Nodes have the same numbers in many."""
     film(page)
-    page.evaluate("() => { app.queuePrompt(0); }")
+    page.evaluate("async () => { await app.queuePrompt(0); }")
     film(page)
     page.evaluate("() => new Promise(done => setTimeout(done, 1500))")
     assert page.evaluate(TEXTS) == {}
@@ -162,6 +162,24 @@ SAY = """async text => {
     await frames();
     return [before, height()];
 }"""
+
+
+def test_old_texts_go(page):
+    """A node that ran again and says nothing any more."""
+    film(page)
+    page.evaluate(
+        """async () => {
+            const {api} = await import("/scripts/api.js");
+            const node = app.graph.nodes.find(n => n.type === "HeliosHistoryMemory");
+            const detail = {workflow: app.graph.id, node: String(node.id), text: "45 frames of a video"};
+            api.dispatchEvent(new CustomEvent("helios.text", {detail}));
+            node.widgets.find(w => w.name === "width").value = 128;
+        }"""
+    )
+    page.wait_for_function(f"() => ({TEXTS})().HeliosHistoryMemory")
+    run_workflow(page)
+    shown = "HeliosChunkSampler,HeliosPromptSchedule,HeliosSaveMemory"
+    page.wait_for_function(f"shown => Object.keys(({TEXTS})()).sort().join() === shown", arg=shown)
 
 
 def test_room_is_left(page):
