@@ -36,7 +36,6 @@ OTHER_MODELS = {
     "LTXVReferenceAudio",
     "QwenImageDiffsynthControlnet",
     "SUPIRApply",
-    "TrainLoraNode",
     "USOStyleReference",
     "WanInfiniteTalkToVideo",
     "ZImageFunControlnet",
