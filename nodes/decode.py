@@ -14,10 +14,11 @@ from .types import CATEGORY, smooth_input, tiling_inputs
 class HeliosVAEDecode(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosVAEDecode",
             display_name="Helios VAE Decode",
             category=CATEGORY,
+            search_aliases=["decode video", "latent to frames", "wan vae decode"],
             description="Decodes a film chunk by chunk: 9 latents become 33 frames. ComfyUI's VAE Decode takes the "
             "film for one clip, and its frames are wrong around every seam.",
             inputs=[

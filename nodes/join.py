@@ -11,10 +11,11 @@ from .types import ADVANCED, CATEGORY
 class HeliosJoinVideos(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosJoinVideos",
             display_name="Helios Join Videos",
             category=CATEGORY,
+            search_aliases=["concatenate videos", "merge videos", "extend video"],
             description="Puts two videos into one file, one after the other: a film and its continuation become the "
             "whole film. Where both were made alike nothing is encoded anew, and no quality is lost.",
             inputs=[

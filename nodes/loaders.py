@@ -14,10 +14,11 @@ from .types import ADVANCED, CATEGORY
 class HeliosModelLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosModelLoader",
             display_name="Helios Model Loader",
             category=CATEGORY,
+            search_aliases=["load helios", "wan", "long video", "infinite video", "text to video", "video model"],
             description="Loads a Helios model: Base, Mid or Distilled. It works with ComfyUI's LoRA, fp8, offloading "
             "and compile nodes. The text encoder and the VAE are those of Wan 2.1: use Load CLIP (type wan) and Load "
             "VAE.",
@@ -66,10 +67,11 @@ class HeliosModelLoader(io.ComfyNode):
 class HeliosDemoLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosDemoLoader",
             display_name="Helios Demo Loader",
             category=CATEGORY,
+            search_aliases=["try helios", "example", "demo", "tiny model"],
             description="A tiny Helios that comes with the pack, with its own text encoder and VAE. It makes coloured "
             "shapes that move over plain backgrounds, at 192x128, and runs on any computer.",
             inputs=[
@@ -97,10 +99,11 @@ class HeliosDemoLoader(io.ComfyNode):
 class HeliosLoraLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosLoraLoader",
             display_name="Helios LoRA Loader",
             category=CATEGORY,
+            search_aliases=["wan lora", "load lora", "video lora", "style", "camera"],
             description="Puts a LoRA on a Helios model. LoRAs for Helios and for Wan 2.1 14B fit, from any training "
             "tool. The node says how much of the LoRA was used.",
             inputs=[

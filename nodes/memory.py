@@ -24,10 +24,11 @@ EVERY_FRAME, RESAMPLE = VIDEO_FPS = ["take every frame", "resample to 24"]
 class HeliosHistoryMemory(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosHistoryMemory",
             display_name="Helios History Memory",
             category=CATEGORY,
+            search_aliases=["image to video", "video to video", "i2v", "v2v", "video size", "first frame"],
             description="How a film begins: from nothing (text to video), from an image, or from a video that it "
             "continues.",
             inputs=[
@@ -130,10 +131,11 @@ class HeliosHistoryMemory(io.ComfyNode):
 class HeliosSaveMemory(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosSaveMemory",
             display_name="Helios Save Memory",
             category=CATEGORY,
+            search_aliases=["save video state", "continue video", "resume"],
             description="Saves what a film needs to be continued, tomorrow or on another computer. The file has a few "
             "megabytes, however long the film is.",
             inputs=[
@@ -176,10 +178,11 @@ class HeliosSaveMemory(io.ComfyNode):
 class HeliosLoadMemory(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosLoadMemory",
             display_name="Helios Load Memory",
             category=CATEGORY,
+            search_aliases=["extend video", "continue video", "resume", "longer video"],
             description="Loads what Helios Save Memory saved. The film continues as if it had never stopped.",
             inputs=[
                 io.Combo.Input(

@@ -18,10 +18,11 @@ from .types import CATEGORY, HeliosMemory, HeliosVideo
 class HeliosFilmReport(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosFilmReport",
             display_name="Helios Film Report",
             category=CATEGORY,
+            search_aliases=["contact sheet", "thumbnails", "storyboard", "quality check", "seams"],
             description="Shows a whole film in one picture: for each chunk a thumbnail, its prompt and seed, how much "
             "it jumps and drifts, and what it took.",
             inputs=[

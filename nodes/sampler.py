@@ -220,10 +220,11 @@ def new_film(model) -> HistoryMemory:
 class HeliosChunkSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosChunkSampler",
             display_name="Helios Chunk Sampler",
             category=CATEGORY,
+            search_aliases=["long video", "infinite video", "wan", "text to video", "t2v", "video sampler", "ksampler"],
             description="Makes a film chunk by chunk, 33 frames at a time. A longer film takes more time, not more "
             "memory.",
             inputs=film_inputs(),
@@ -247,10 +248,11 @@ class HeliosChunkSampler(io.ComfyNode):
 class HeliosSampleToVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosSampleToVideo",
             display_name="Helios Sample to Video",
             category=CATEGORY,
+            search_aliases=["long video", "infinite video", "endless", "stream to disk", "save mp4", "low memory"],
             description="Samples, decodes and encodes chunk by chunk into an mp4 that can be watched while it grows. "
             "An hour takes no more memory than a minute.",
             inputs=[

@@ -18,10 +18,11 @@ EXAMPLE = """0: A lighthouse on a rocky coast at dawn, calm sea, wide shot
 class HeliosPromptSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosPromptSchedule",
             display_name="Helios Prompt Schedule",
             category=CATEGORY,
+            search_aliases=["timeline", "storyboard", "prompt travel", "batch prompt", "scenes", "keyframe prompts"],
             description="All prompts of a film in one text. One line each: start [cut | blend N]: prompt",
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder: UMT5-XXL from Load CLIP, type wan."),
@@ -74,10 +75,11 @@ class HeliosPromptSchedule(io.ComfyNode):
 class HeliosPromptSegment(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosPromptSegment",
             display_name="Helios Prompt Segment",
             category=CATEGORY,
+            search_aliases=["timeline", "storyboard", "prompt travel", "scene"],
             description="Adds one prompt to a schedule, made from ordinary CONDITIONING. Chain several of these.",
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="The prompt, from CLIP Text Encode or another node."),
@@ -123,10 +125,11 @@ class HeliosPromptSegment(io.ComfyNode):
 class HeliosKeyframe(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return host.schema(
             node_id="HeliosKeyframe",
             display_name="Helios Keyframe",
             category=CATEGORY,
+            search_aliases=["timeline", "reference image", "image at time", "storyboard", "scene picture"],
             description="Makes the film turn to a picture at a chunk you choose. Chain several of these for several "
             "pictures.",
             inputs=[

@@ -12,8 +12,11 @@ VAE = (WAN, "vae", "wan_2.1_vae.safetensors")
 UPSCALER = ("SeedVR2", "diffusion_models", "seedvr2_3b_int8_convrot.safetensors")
 UPSCALER_VAE = ("SeedVR2", "vae", "seedvr2_ema_vae_fp16.safetensors")
 INTERPOLATOR = ("frame_interpolation", "frame_interpolation", "film_net_fp16.safetensors")
+YOUR_VIDEO = "your_video.mp4"
+LATEST = "latest in output/helios"  # of Helios Load Memory
 BLUE, BLACK, GREEN, RED = ("#223", "#335"), ("#222", "#000"), ("#232", "#353"), ("#322", "#533")
 MODELS, PROMPTS, STORY, FILM, OUTPUT, KEEP = 235, 300, 370, 260, 260, 230  # widths
+BYPASSED = 4  # a node's mode
 NARROW = 212  # where many stand side by side
 
 # --- Nodes ---
@@ -60,10 +63,10 @@ def sampler(name="sampler", title=None, length=99, seed=42):
     return node(name, "HeliosChunkSampler", title=title, **values)
 
 
-def keep(note, *more):
+def keep(title, note):
     """The last column: what the film can go on from another day."""
     saved = node("keep", "HeliosSaveMemory", filename_prefix="helios/film")
-    return "Keep for later", KEEP, [saved, markdown("Going on", note), *more]
+    return "Keep for later", KEEP, [saved, markdown(title, note)]
 
 
 def output(end="", small_gpu=False, prefix="video/Helios", short=False):
@@ -78,7 +81,7 @@ def output(end="", small_gpu=False, prefix="video/Helios", short=False):
 
 MODEL = ("model", "MODEL", "sampler", "model")
 MEMORY = ("memory", "memory", "sampler", "memory")
-KEPT = ("sampler", "memory", "keep", "memory")
+KEPT = [("sampler", "memory", "keep", "memory"), ("vae", "VAE", "keep", "vae")]
 SCHEDULE = [("clip", "CLIP", "schedule", "clip"), ("schedule", "schedule", "sampler", "schedule")]
 
 
@@ -109,9 +112,9 @@ def text_to_video(variant, prompt, negative=None, note="", small_gpu=False, agai
         ("Prompt and size", PROMPTS, [*prompts, memory(), *([film_note] if negative is None else [])]),
         ("Film", FILM, [sampler(), *([] if negative is None else [film_note])]),
         ("Decode and save", OUTPUT, output(small_gpu=small_gpu)),
-        *([keep(again)] if again else []),
+        *([keep("Going on", again)] if again else []),
     ]
-    links = [MODEL, MEMORY, *output_links(), *([KEPT] if again else [])]
+    links = [MODEL, MEMORY, *output_links(), *(KEPT if again else [])]
     return columns, links + prompt_links(*(n["name"] for n in prompts), to="sampler")
 
 
@@ -121,9 +124,9 @@ def schedule_film(story, chunks):
         ("Prompts over time", STORY, [schedule(story), memory()]),
         ("Film", FILM, [sampler(length=33 * chunks)]),
         ("Decode and save", OUTPUT, output()),
-        keep(words.MEMORY_NOTE, markdown("The schedule's text", words.SCHEDULE_NOTE)),
+        keep("The schedule's text", words.SCHEDULE_NOTE),
     ]
-    return columns, [MODEL, MEMORY, KEPT, *SCHEDULE, *output_links()]
+    return columns, [MODEL, MEMORY, *KEPT, *SCHEDULE, *output_links()]
 
 
 def from_picture(kind, file, prompt, note):
@@ -148,19 +151,20 @@ def from_picture(kind, file, prompt, note):
 
 
 def extend(prompt, note):
-    load = node("memory", "HeliosLoadMemory", memory_file="helios/film_00001_.safetensors [output]")
+    """The nodes that join both parts are bypassed until the first part is chosen."""
+    load = node("memory", "HeliosLoadMemory", memory_file=LATEST)
+    before = node("before", "LoadVideo", title="The first part (bypassed)", file=YOUR_VIDEO)
+    join = node("join", "HeliosJoinVideos", title="The whole film (bypassed)")
+    _, _, (saved, _) = keep("", "")
     columns = [
         models(),
-        (
-            "The film so far",
-            PROMPTS,
-            [load, text("positive", "How it goes on", prompt), markdown("Extend a film", note)],
-        ),
+        ("The film so far", PROMPTS, [load, text("positive", "How it goes on", prompt), {**before, "mode": BYPASSED}]),
         ("Film", FILM, [sampler(length=66)]),
         ("Decode and save", OUTPUT, output(prefix="video/Helios extended")),
-        keep(words.EXTEND_AGAIN_NOTE),
+        ("Keep and join", KEEP, [saved, {**join, "mode": BYPASSED}, markdown("Extend a film", note)]),
     ]
-    links = [MODEL, MEMORY, KEPT, ("model", "MODEL", "memory", "model"), *prompt_links("positive", to="sampler")]
+    links = [MODEL, MEMORY, *KEPT, ("model", "MODEL", "memory", "model"), *prompt_links("positive", to="sampler")]
+    links += [("before", "VIDEO", "join", "first"), ("video", "VIDEO", "join", "second")]
     return columns, links + output_links()
 
 
@@ -308,9 +312,6 @@ def loaded_film():
     return column, [("film", "VIDEO", "parts", "video"), ("parts", "audio", "video", "audio")]
 
 
-YOUR_VIDEO = "your_video.mp4"
-
-
 def upscale():
     film, links = loaded_film()
     model = node("model", "UNETLoader", properties=source(*UPSCALER), unet_name=UPSCALER[-1])
@@ -399,7 +400,6 @@ def demo(workflow, variant="distilled"):
     own = {
         "HeliosHistoryMemory": {"width": 192, "height": 128},
         "HeliosSaveMemory": {"filename_prefix": "helios/demo"},
-        "HeliosLoadMemory": {"memory_file": "helios/demo_00001_.safetensors [output]"},
     }
     for spec in nodes_of(columns):
         spec["widgets"] = {**spec.get("widgets", {}), **own.get(spec["type"], {})}
@@ -408,6 +408,8 @@ def demo(workflow, variant="distilled"):
             spec["widgets"]["filename_prefix"] = prefix.replace("Helios", "Helios demo")
         if "text" in spec:
             spec["text"] = spec["text"].replace("Helios - ", "Helios Demo - ")
+        if spec.get("mode") == BYPASSED and spec["type"] == "LoadVideo":
+            spec["widgets"]["file"] = "helios_demo_bar.mp4"
     loader = node("demo", "HeliosDemoLoader", variant=variant)
     column = "Demo model", MODELS, [loader, markdown("The demo", words.DEMO_NOTE)]
     links = [("demo" if start in ("model", "clip", "vae") else start, *rest) for start, *rest in links]
@@ -467,8 +469,8 @@ WORKFLOWS = {
     "Helios - Upscale a Film": upscale,
     "Helios - Smooth to 48 FPS": smooth,
 }
-# These need nodes that only newer hosts have.
-NEWER = {"Helios - Upscale a Film", "Helios - Smooth to 48 FPS"}
+# Of nodes that only newer hosts have.
+NEWER = {"Helios - Upscale a Film"}
 # What app mode shows: (node, widget) to fill in, and the nodes whose results are shown.
 PROMPT_APP = [("positive", "text"), ("sampler", "length"), ("sampler", "seed")], ["save"]
 STORY_APP = [("schedule", "schedule"), ("sampler", "length"), ("sampler", "seed")], ["save"]

@@ -20,9 +20,9 @@ GROWS = {
     "HeliosPromptSchedule": (LINES, 0),
     "HeliosHistoryMemory": (LINES, 0),
     "HeliosLoadMemory": (LINES, 0),
-    "HeliosSaveMemory": (LINES, 0.7),
+    "HeliosSaveMemory": (LINES, 0.95),
     "HeliosJoinVideos": (LINES, 0),
-    "SaveVideo": (0, 0.67),
+    "SaveVideo": (0, 0.78),
     "SaveImage": (0, 1),
     "PreviewImage": (0, 1),
 }

@@ -125,10 +125,10 @@ MEMORY_NOTE = """\
 
 **Another day?** Open Helios - Extend a Film. It continues from the file that this node saves."""
 EXTEND_NOTE = """\
-**memory_file** is a film that Helios Save Memory kept. Press R to see new files.
+Continues the film that Helios Save Memory kept last. For another one, choose **memory_file**. The video is the new \
+part.
 
-Only the new part is saved as a video."""
-EXTEND_AGAIN_NOTE = "Saved again after the new part, so you can extend the film as often as you like."
+**The whole film in one file?** Choose the first part, select both bypassed nodes and press Ctrl+B."""
 ENDINGS_NOTE = """\
 Both endings continue from the same beginning.
 
@@ -198,9 +198,9 @@ It knows
 Keep the size at 192 x 128."""
 DEMO_BASE_NOTE = "Base takes 25 steps a chunk, each done twice."
 DEMO_EXTEND_NOTE = """\
-Run **Helios Demo - Text to Video** first, then press R here. **memory_file** is the film that it kept.
+Run **Helios Demo - Text to Video** first: this continues the film that was kept last. The video is the new part.
 
-Only the new part is saved as a video."""
+**The whole film in one file?** Choose the first part, select both bypassed nodes and press Ctrl+B."""
 DEMO_IMAGE_NOTE = """\
 The film begins right after the picture. Try one of your own: a shape in plain colours, 192 x 128.
 

@@ -16,6 +16,7 @@ from .lora import apply_lora
 from .model import native_size
 from .model_folders import check_model, downloads, find_model, list_models, versions_of
 from .queued import queued_value
+from .schema import schema
 from .server import (
     LATEST,
     SAYS_TEXT,
@@ -66,6 +67,7 @@ __all__ = [
     "prompts_are_kept",
     "queued_value",
     "recipe_of",
+    "schema",
     "show_text",
     "text_ui",
     "versions_of",

@@ -1,6 +1,7 @@
 """The workflows that come with the pack, and tiny models under the names that they ask for."""
 
 import json
+import shutil
 import time
 from functools import cache
 
@@ -13,18 +14,21 @@ from helios_core import HistoryMemory
 from helios_core.media.video import VideoWriter
 from oracle import SMALL, models
 
-WORKFLOWS = {path.stem: path for path in sorted((PACK / "workflows").glob("*.json"))}
+ALL_WORKFLOWS = {path.stem: path for path in sorted((PACK / "workflows").glob("*.json"))}
+NEWER = {"Helios - Upscale a Film"}  # of nodes that only newer hosts have
+WORKFLOWS = {name: path for name, path in ALL_WORKFLOWS.items() if name not in NEWER}
+DEMO_INPUTS = sorted((PACK / "web" / "demo").iterdir())
 TEXT_WIDTH = SMALL["text_dim"]
 
 
 def shipped(name: str) -> dict:
-    return json.loads(WORKFLOWS[name].read_text(encoding="utf-8"))
+    return json.loads(ALL_WORKFLOWS[name].read_text(encoding="utf-8"))
 
 
 @cache
 def install_models(server: ComfyServer) -> None:
     """Small random transformers in sharded diffusers folders, a small VAE, and a text encoder that is only a name; a
-    picture, a video, and the memory of a film of three chunks.
+    picture, a video, those of the demo, and the memory of a film of three chunks; other models are only names.
 
     Sizes are fixed in ComfyUI's UMT5, so that it cannot be had small. Waits until the server has seen them all.
     """
@@ -34,6 +38,8 @@ def install_models(server: ComfyServer) -> None:
         assert len(list(folder.glob("*-of-*.safetensors"))) > 1 and len(list(folder.glob("*.index.json"))) == 1
     write_tiny_wan_vae(server.models_dir / "vae" / "wan_2.1_vae.safetensors")
     Image.new("RGB", (320, 200), "#5a7a9a").save(server.input_dir / "example.png")
+    for file in DEMO_INPUTS:
+        shutil.copy(file, server.input_dir)
     with VideoWriter(server.input_dir / "your_video.mp4") as video:
         video.write(torch.rand(45, 64, 96, 3, generator=torch.Generator().manual_seed(0)))
     folder = server.output_dir / "helios"
@@ -45,8 +51,10 @@ def install_models(server: ComfyServer) -> None:
         )
         memory.save(folder / f"{name}_00001_.safetensors")
     text_encoder = server.models_dir / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
-    text_encoder.parent.mkdir(exist_ok=True)
-    text_encoder.touch()
+    others = "diffusion_models/seedvr2_3b_int8_convrot", "vae/seedvr2_ema_vae_fp16", "frame_interpolation/film_net_fp16"
+    for file in (text_encoder, *(server.models_dir / f"{other}.safetensors" for other in others)):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
     end = time.monotonic() + 10
     while {text_encoder.name, "wan_2.1_vae.safetensors"} - {
         *server.get("/models/text_encoders").json(),

@@ -2,12 +2,13 @@
 
 import re
 
+import av
 import numpy as np
 import pytest
 
 from seen import distance, seen
 from shipped import WORKFLOWS
-from test_run_workflow import SAMPLER, picture, prepared, run_prompt
+from test_run_workflow import SAMPLER, alike, picture, prepared, run_prompt
 from training.world import COLOURS, GROUNDS, SHAPES
 
 pytestmark = pytest.mark.usefixtures("shipped_models")
@@ -44,6 +45,12 @@ def positive(prompt: dict) -> str:
     return prompt[sampler["positive"][0]]["inputs"]["text"]
 
 
+def lines_of(prompt: dict) -> list[str]:
+    """The prompts of the schedule."""
+    (text,) = [node["inputs"]["schedule"] for node in prompt.values() if node["class_type"] == "HeliosPromptSchedule"]
+    return [line for line in text.splitlines() if line[:1].isdigit()]
+
+
 @pytest.mark.parametrize("name", ["Text to Video", "Text to Video (Base)"])
 def test_the_prompt_is_seen(server, page, name):
     """In the first chunk, and in the last."""
@@ -51,30 +58,20 @@ def test_the_prompt_is_seen(server, page, name):
     assert shown(frames[:33]) == shown(frames[-33:]) == asked(positive(prompt))
 
 
-@pytest.mark.parametrize("kind", ["image", "video"])
-def test_the_beginning_is_seen(server, page, tmp_path, kind):
-    """By the same prompt, the film goes on where its image or video has the thing."""
-    begun = []
-    for seed, length in ((10, 66), (11, 33)):
-        nodes = {f"Makes the {kind}": {"seed": seed}, SAMPLER: {"length": length}}
-        prompt = prepared(page, f"{DEMO}{kind.title()} to Video", None, nodes)
-        memories = [node["inputs"] for node in prompt.values() if node["class_type"] == "HeliosHistoryMemory"]
-        (link,) = [inputs[kind] for inputs in memories if kind in inputs]
-        path = str(tmp_path / f"{seed}.npy")
-        prompt["given"] = {"class_type": "TestImagesInfo", "inputs": {"images": link, "path": path}}
-        frames, *_ = run_demo(server, prompt)
-        told = asked(positive(prompt))
-        assert shown(frames[:33]) == shown(frames[-33:]) == told
-        given, first = np.load(path)[-1], frames[0] / 255
-        assert distance(given, first, told[1]) < 8
-        begun.append(first)
-    assert distance(*begun, told[1]) > 3
+@pytest.mark.parametrize(("kind", "file"), [("image", "helios_demo_triangle.png"), ("video", "helios_demo_bar.mp4")])
+def test_the_beginning_is_seen(server, page, kind, file):
+    """By the same prompt, the film goes on where the picture or the video has the thing."""
+    frames, prompt, _ = film_of(server, page, f"{kind.title()} to Video", {SAMPLER: {"length": 66}})
+    told = asked(positive(prompt))
+    assert shown(frames[:33]) == shown(frames[-33:]) == told
+    with av.open(str(server.input_dir / file)) as video:
+        *_, given = (frame.to_ndarray(format="rgb24") for frame in video.decode(video=0))
+    assert distance(given / 255, frames[0] / 255, told[1]) < 8
 
 
 def test_prompt_schedule_film(server, page):
     frames, prompt, _ = film_of(server, page, "Prompt Schedule Film")
-    (text,) = [node["inputs"]["schedule"] for node in prompt.values() if node["class_type"] == "HeliosPromptSchedule"]
-    lines = [line for line in text.splitlines() if line[:1].isdigit()]
+    lines = lines_of(prompt)
     assert len(frames) == 297
     assert [line.split(":")[0] for line in lines] == ["0", "3 cut", "5 blend 3", "8 cut"]
     for line, chunk in zip(lines, (2, 3, 7, 8)):  # each where it is said at its fullest
@@ -94,16 +91,42 @@ def test_extend_a_film(server, page):
 
 def test_keyframes(server, page):
     frames, prompt, outputs = film_of(server, page, "Keyframes")
-    texts = [node["inputs"]["schedule"] for node in prompt.values() if "schedule" in node["inputs"]]
-    (text,) = [text for text in texts if isinstance(text, str) and "6 blend" in text]
-    lines = [line for line in text.splitlines() if line[:1].isdigit()]
-    for line, chunk in zip(lines, (2, 4, 9)):
+    for line, chunk in zip(lines_of(prompt), (2, 4, 9)):
         assert shown(frames[33 * chunk :][:33]) == asked(line)
     with picture(server, outputs, prompt, "PreviewImage") as report:
         assert report.width == 1600
 
 
+def test_two_endings(server, page):
+    """The same beginning, and what each ending's prompt says."""
+    nodes = {"Beginning: 3 chunks": {"length": 33}}
+    prompt = prepared(page, DEMO + "Two Endings", size=None, nodes=nodes)
+    found, _ = run_prompt(server, prompt)
+    for end, frames in found.items():
+        (text,) = [
+            node["inputs"]["text"] for node in prompt.values() if node["_meta"]["title"] == end[-8:].capitalize()
+        ]
+        assert len(frames) == 99 and shown(frames[-33:]) == asked(text)
+    assert sorted(found) == ["Helios demo ending A", "Helios demo ending B"]
+    assert alike(*(frames[:33] for frames in found.values()))
+
+
+def test_reroll_a_chunk(server, page):
+    frames, prompt, _ = film_of(server, page, "Re-roll a Chunk", {"Chunks 3 to 5": {"length": 33}})
+    assert len(frames) == 132
+    for line, chunk in zip(lines_of(prompt), (2, 3)):
+        assert shown(frames[33 * chunk :][:33]) == asked(line)
+
+
+def test_long_film_to_disk(server, page):
+    frames, prompt, outputs = film_of(server, page, "Long Film to Disk", {"Helios Sample to Video": {"length": 66}})
+    assert len(frames) == 66 and shown(frames[33:]) == asked(lines_of(prompt)[0])
+    with picture(server, outputs, prompt, "SaveImage") as report:
+        assert report.width == 1600
+
+
 def test_all_are_tested():
     named = {"Text to Video", "Text to Video (Base)", "Image to Video", "Video to Video"}
-    named |= {"Prompt Schedule Film", "Extend a Film", "Keyframes"}
+    named |= {"Prompt Schedule Film", "Extend a Film", "Keyframes", "Two Endings", "Re-roll a Chunk"}
+    named |= {"Long Film to Disk"}
     assert {name.removeprefix(DEMO) for name in WORKFLOWS if name.startswith(DEMO)} == named

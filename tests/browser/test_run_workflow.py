@@ -127,7 +127,8 @@ def test_video_to_video(server, page):
 def test_extend_a_film(server, page):
     """Chunks 3 and 4 of a film of three; the memory after them counts five."""
     before = set((server.output_dir / "helios").glob("film_*.safetensors"))
-    frames = run(server, page, "Helios - Extend a Film", None)
+    nodes = {"Helios Load Memory": {"memory_file": "helios/film_00001_.safetensors [output]"}}
+    (frames,) = videos(server, prepared(page, "Helios - Extend a Film", None, nodes)).values()
     assert frames.shape == (66, 64, 64, 3)
     check_moves(frames)
     (file,) = set((server.output_dir / "helios").glob("film_*.safetensors")) - before

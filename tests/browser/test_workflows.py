@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from browser import api_prompt, export_workflow, load_workflow, missing_nodes, set_setting
-from shipped import WORKFLOWS, shipped
+from shipped import ALL_WORKFLOWS, WORKFLOWS, shipped
 
 pytestmark = pytest.mark.usefixtures("shipped_models")
 NOTES = {"MarkdownNote", "Note"}
@@ -26,10 +26,10 @@ LAYOUT = """vue => {
         return rect(box.x / ds.scale - ds.offset[0], box.y / ds.scale - ds.offset[1], box.width / ds.scale,
                     box.height / ds.scale);
     };
-    const title = LiteGraph.NODE_TITLE_HEIGHT;
+    const title = LiteGraph.NODE_TITLE_HEIGHT, height = node => (node.flags.collapsed ? 0 : node.size[1]);
     return {
         nodes: Object.fromEntries(graph.nodes.map(node => [`${node.id} ${node.title}`, vue ? drawn(node)
-            : rect(node.pos[0], node.pos[1] - title, node.size[0], node.size[1] + title)])),
+            : rect(node.pos[0], node.pos[1] - title, node.size[0], height(node) + title)])),
         groups: graph.groups.map(group => rect(...group.pos, ...group.size)),
     };
 }"""
@@ -80,19 +80,26 @@ def busy(server):
 
 
 def test_they_are_templates(server):
-    """ComfyUI lists them, serves them, and has a picture for each."""
-    assert set(server.get("/workflow_templates").json()["ComfyUI-Helios"]) == set(WORKFLOWS) and len(WORKFLOWS) >= 5
-    for name, path in WORKFLOWS.items():
+    """ComfyUI lists them, serves them, and has a moving picture for each."""
+    listed = server.get("/workflow_templates").json()["ComfyUI-Helios"]
+    assert set(listed) == set(ALL_WORKFLOWS) and len(listed) >= 20
+    for name, path in ALL_WORKFLOWS.items():
         assert server.get(f"/api/workflow_templates/ComfyUI-Helios/{name}.json").json() == shipped(name)
         thumbnail = path.with_suffix(".jpg")
         assert server.get(f"/api/workflow_templates/ComfyUI-Helios/{name}.jpg").content == thumbnail.read_bytes()
-        assert thumbnail.stat().st_size <= 60_000 and Image.open(thumbnail).size[0] == 480
+        with Image.open(thumbnail) as picture:
+            assert picture.size == (360, 360) and picture.n_frames > 10
+    sizes = [path.with_suffix(".jpg").stat().st_size for path in ALL_WORKFLOWS.values()]
+    assert max(sizes) <= 60_000 and sum(sizes) <= 1_500_000
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_files(server, name):
+    check_file(shipped(name), server.object_info())
+
+
+def check_file(workflow, schemas):
     """Types, widgets and links are those of the nodes; nothing points to somebody's disk or to elsewhere on the net."""
-    workflow, schemas = shipped(name), server.object_info()
     nodes = {node["id"]: node for node in workflow["nodes"]}
     assert len(nodes) == len(workflow["nodes"]) and workflow["groups"]
     assert [node["type"] for node in nodes.values() if node["type"] not in {*schemas, *NOTES}] == []
@@ -108,7 +115,7 @@ def test_files(server, name):
         assert [socket["name"] for socket in node["outputs"]] == schema["output_name"]
         for model in node["properties"].get("models", []):
             assert model["name"] in node["widgets_values"] and model["url"].endswith(f"/{model['name']}")
-            assert model["directory"] in ("vae", "text_encoders")
+            assert model["directory"] in ("vae", "text_encoders", "diffusion_models", "frame_interpolation")
     for number, source, output, target, entry, kind in workflow["links"]:
         start, end = nodes[source]["outputs"][output], nodes[target]["inputs"][entry]
         assert (
@@ -124,24 +131,57 @@ def test_files(server, name):
 
 @pytest.mark.parametrize("vue", [False, True], ids=["classic", "Nodes 2.0"])
 def test_they_open(server, page, vue):
-    """Nodes, values and layout survive loading and saving; what would be queued is valid where the models are."""
     set_setting(page, "Comfy.VueNodes.Enabled", vue)
+    check_opening(server, page, WORKFLOWS, vue)
+
+
+def check_opening(server, page, names, vue):
+    """Nodes, values and layout survive loading and saving; what would be queued is valid where the models are."""
     with busy(server):
-        for name in WORKFLOWS:
+        for name in names:
             workflow = shipped(name)
             load_workflow(page, workflow)
             assert missing_nodes(page) == []
             saved = export_workflow(page)
-            values = {node["id"]: node["widgets_values"] for node in workflow["nodes"]}
-            assert {node["id"]: node["widgets_values"] for node in saved["nodes"]} == values
+            values = {node["id"]: node["widgets_values"] for node in workflow["nodes"] if "widgets_values" in node}
+            assert values.items() <= values_of(saved).items(), name
             prompt = without_previews(api_prompt(page))
             server.queue(prompt)
 
             load_workflow(page, json.loads(json.dumps(saved)))
             assert without_previews(api_prompt(page)) == prompt
-            assert {node["id"]: node["widgets_values"] for node in export_workflow(page)["nodes"]} == values
+            assert values.items() <= values_of(export_workflow(page)).items(), name
             check_layout(page, vue)
     assert page.errors == []
+
+
+def values_of(workflow) -> dict:
+    return {node["id"]: node.get("widgets_values") for node in workflow["nodes"]}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_they_fit_a_laptop(name):
+    """All of a graph in view of a screen of 1440x900, as ComfyUI fits it, is large enough to show the nodes' titles."""
+    groups = [group["bounding"] for group in shipped(name)["groups"]]
+    width = max(x + w for x, _, w, _ in groups) - min(x for x, *_ in groups)
+    height = max(y + h for _, y, _, h in groups) - min(y for _, y, *_ in groups)
+    assert min(1440 / width, 900 / height) * 0.75 > 0.69  # ComfyUI leaves a quarter free
+
+
+def test_app_mode(page):
+    """What app mode asks for and shows is in the graph."""
+    apps = [name for name in ALL_WORKFLOWS if "linearData" in shipped(name)["extra"]]
+    assert {"Helios Demo - Text to Video", "Helios - Text to Video (Distilled)"} <= set(apps)
+    for name in apps:
+        workflow = shipped(name)
+        load_workflow(page, workflow)
+        shown = workflow["extra"]["linearData"]
+        found = page.evaluate(
+            """({inputs, outputs}) => [inputs.map(([id, name]) => app.graph.getNodeById(id).widgets.some(
+                w => w.name === name)), outputs.map(id => app.graph.getNodeById(id).type)]""",
+            shown,
+        )
+        assert found == [[True] * 3, ["SaveVideo"]], name
 
 
 def without_previews(prompt: dict) -> dict:

@@ -20,6 +20,7 @@ def test_all_nodes_are_there(new_server):
     for name, pinned in PINNED.items():
         want = [line.strip() for line in pinned["inputs"].strip().splitlines()]
         assert describe(nodes[name]) == {"inputs": want, "outputs": pinned["outputs"]}, name
+        assert nodes[name]["search_aliases"]
 
 
 def test_a_film_is_the_cores(new_server):
