@@ -88,6 +88,7 @@ def processes():
 CHUNKS, KILLS = 6, 10
 
 
+@pytest.mark.timeout(1800)  # a minute where nobody else works
 def test_killed_at_random_moments(folder, processes):
     """In the end the bits of one unbroken run; no chunk that was finished is made a second time."""
     chance, made, seed, kills = random.Random(5), {}, 0, 0
