@@ -124,15 +124,16 @@ class HeliosLoraLoader(io.ComfyNode):
             ],
             outputs=[io.Model.Output(tooltip="The model with the LoRA on it.")],
             hidden=[io.Hidden.unique_id],
-            **host.SAYS_TEXT,
+            has_intermediate_output=True,
         )
 
     @classmethod
     def execute(cls, model, lora_name, strength) -> io.NodeOutput:
         path = folder_paths.get_full_path_or_raise("loras", lora_name)
         patched, report = host.apply_lora(model, path, strength)
-        host.show_text(report, cls.hidden.unique_id)
-        return io.NodeOutput(patched, ui=host.text_ui(cls.hidden.unique_id))
+        text = host.NodeText(cls.hidden.unique_id)
+        text.say(report)
+        return io.NodeOutput(patched, ui=text.ui())
 
     @classmethod
     def fingerprint_inputs(cls, lora_name, strength, **_):

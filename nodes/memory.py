@@ -83,7 +83,7 @@ class HeliosHistoryMemory(io.ComfyNode):
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
             hidden=[io.Hidden.unique_id],
-            **host.SAYS_TEXT,
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -106,7 +106,7 @@ class HeliosHistoryMemory(io.ComfyNode):
         history_noise_max=0.135,
         video_fps=EVERY_FRAME,
     ) -> io.NodeOutput:
-        empty = HistoryMemory.empty(width, height)
+        empty, text = HistoryMemory.empty(width, height), host.NodeText(cls.hidden.unique_id)
         if image is None and video is None:
             return io.NodeOutput(empty)
         if image is not None and video is not None:
@@ -122,9 +122,9 @@ class HeliosHistoryMemory(io.ComfyNode):
         else:
             fps = FPS if video_fps == RESAMPLE else None
             first, windows, found = host.encode_video(vae, video, width, height, resize, fps)
-            host.show_text(describe_video(found), cls.hidden.unique_id)
+            text.say(describe_video(found))
             memory = HistoryMemory.from_video(first, windows, count=found.count // CHUNK_FRAMES, seed=seed, **noise)
-        return io.NodeOutput(memory, ui=host.text_ui(cls.hidden.unique_id))
+        return io.NodeOutput(memory, ui=text.ui())
 
 
 @within_limits
@@ -170,8 +170,9 @@ class HeliosSaveMemory(io.ComfyNode):
         kept = memory if host.prompts_are_kept() else without_prompts(memory)
         prompts = [entry["prompt"] for entry in kept.log if "prompt" in entry]
         kept.save(path, {"prompt": str(prompts[-1]) if prompts else "", "thumbnail": to_thumbnail(picture)})
-        host.show_text(f"{path.name}: {describe(memory)}", cls.hidden.unique_id)
-        return io.NodeOutput(memory, ui=host.text_ui(cls.hidden.unique_id, ui.PreviewImage(picture, cls=cls)))
+        text = host.NodeText(cls.hidden.unique_id)
+        text.say(f"{path.name}: {describe(memory)}")
+        return io.NodeOutput(memory, ui=text.ui(ui.PreviewImage(picture, cls=cls)))
 
 
 @within_limits
@@ -200,7 +201,7 @@ class HeliosLoadMemory(io.ComfyNode):
             ],
             outputs=[HeliosMemory.Output(display_name="memory", tooltip="For Helios Chunk Sampler.")],
             hidden=[io.Hidden.unique_id],
-            **host.SAYS_TEXT,
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -229,11 +230,13 @@ class HeliosLoadMemory(io.ComfyNode):
                     f"memory_file={memory_file}: this film was made with {memory.variant.capitalize()}, the model is "
                     f"{variant.capitalize()}. Load that variant, or disconnect model here to continue with this one."
                 )
-        text = "\n".join(filter(None, [describe(memory), notes.get("prompt", "")]))
-        host.show_text(f"{path.name if memory_file == host.LATEST else memory_file}: {text}", cls.hidden.unique_id)
+        text = host.NodeText(cls.hidden.unique_id)
+        text.say(f"{path.name if memory_file == host.LATEST else memory_file}: {describe(memory)}")
+        if prompt := notes.get("prompt"):
+            text.say(prompt)
         picture = from_thumbnail(notes.get("thumbnail", ""))
         preview = None if picture is None else ui.PreviewImage(picture, cls=cls)
-        return io.NodeOutput(memory, ui=host.text_ui(cls.hidden.unique_id, preview))
+        return io.NodeOutput(memory, ui=text.ui(preview))
 
 
 def describe(memory: HistoryMemory) -> str:

@@ -135,7 +135,7 @@ def film_inputs():
 
 
 def make_film(
-    hidden,
+    text,
     write,
     model,
     seed,
@@ -154,13 +154,8 @@ def make_film(
     autosave_films=20,
     autosave_gb=20.0,
     length_in=LENGTHS[0],
-    *,
-    note="",
 ) -> HistoryMemory:
-    """Make the film that the widgets ask for, hand its latents to `write` chunk by chunk, and return its memory.
-
-    `note` is said on the node first.
-    """
+    """Make the film that the widgets ask for, hand its latents to `write` chunk by chunk, and return its memory."""
     recipe = override(
         host.recipe_of(model),
         steps=steps,
@@ -175,25 +170,17 @@ def make_film(
         raise ValueError(f"negative: cfg={recipe.cfg:g} needs a negative prompt (CLIP Text Encode), or set cfg to 1.")
     schedule = schedule or PromptSchedule((Segment(0, positive),))
     chunks = count_chunks(length, length_in, memory, schedule)
-    said = []
-
-    def say(text: str) -> None:
-        said.append(text)
-        host.show_text("\n".join(said), hidden.unique_id, news=text)
-
-    if note:
-        say(note)
-    say(f"{film_length(chunks)} of {memory.width}x{memory.height}.")
+    text.say(f"{film_length(chunks)} of {memory.width}x{memory.height}.")
     if recipe.is_zero_init(stage=0, step=recipe.steps[0] - 1):
-        say(
+        text.say(
             f"steps={steps} are too few: CFG-Zero* leaves out the first {recipe.zero_steps + 1} steps, and the first "
             "stage has no more."
         )
     if unused := schedule.describe_unreached(memory.chunk + chunks):
-        say(unused)
+        text.say(unused)
     film = host.Film(model, schedule, negative, memory, recipe, chunks, seed, noise_device)
     kept = host.Autosave(autosave_films, autosave_gb) if autosave else None
-    return host.make_film(film, write, kept, host.caller_of(hidden), say)
+    return host.make_film(film, write, kept, text)
 
 
 def count_chunks(length: int, unit: str, memory: HistoryMemory, schedule: PromptSchedule) -> int:
@@ -232,16 +219,16 @@ class HeliosChunkSampler(io.ComfyNode):
                 io.Latent.Output(display_name="latent", tooltip="For Helios VAE Decode."),
                 HeliosMemory.Output(display_name="memory", tooltip="To continue the film with another sampler."),
             ],
-            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
-            **host.SAYS_TEXT,
+            hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,
         )
 
     @classmethod
     def execute(cls, model, memory=None, **film) -> io.NodeOutput:
-        latents, begin = [], memory or new_film(model)
-        memory = make_film(cls.hidden, latents.append, model, memory=begin, **film)
+        latents, begin, text = [], memory or new_film(model), host.NodeText(cls.hidden.unique_id)
+        memory = make_film(text, latents.append, model, memory=begin, **film)
         latent = {"samples": torch.cat(latents, dim=2), "helios_chunk_frames": CHUNK_FRAMES}
-        return io.NodeOutput(latent, memory, ui=host.text_ui(cls.hidden.unique_id))
+        return io.NodeOutput(latent, memory, ui=text.ui())
 
 
 @within_limits
@@ -312,13 +299,15 @@ class HeliosSampleToVideo(io.ComfyNode):
         if len(begin.frames) > 1:
             raise ValueError(f"memory: it is of {len(begin.frames)} films at once; only one goes into a file.")
         path, subfolder = host.output_path(filename_prefix, ".mp4", begin.width, begin.height)
-        smoother = SeamSmoother()
+        smoother, text = SeamSmoother(), host.NodeText(cls.hidden.unique_id)
         with VideoWriter(path, fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=audio) as writer:
 
             def write(latents):
                 for frames in host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap)):
                     writer.write(smoother.smooth(frames) if smooth_seams else frames)
 
-            memory = make_film(cls.hidden, write, model, memory=begin, note=writer.note, **film)
+            if writer.note:
+                text.say(writer.note)
+            memory = make_film(text, write, model, memory=begin, **film)
         shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), memory, ui=host.text_ui(cls.hidden.unique_id, shown))
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), memory, ui=text.ui(shown))

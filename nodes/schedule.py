@@ -46,7 +46,7 @@ class HeliosPromptSchedule(io.ComfyNode):
             ],
             outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For a Helios sampler.")],
             hidden=[io.Hidden.unique_id],
-            **host.SAYS_TEXT,
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -66,9 +66,10 @@ class HeliosPromptSchedule(io.ComfyNode):
         parsed = parse_schedule(schedule, fps)
         if clip is None:
             raise ValueError("clip: no text encoder came; load UMT5-XXL with Load CLIP, type wan.")
-        host.show_text(parsed.describe(fps), cls.hidden.unique_id)
+        text = host.NodeText(cls.hidden.unique_id)
+        text.say(parsed.describe(fps))
         encoded = host.encode_texts(clip, [segment.text for segment in parsed.segments])
-        return io.NodeOutput(parsed.map(encoded.__getitem__), ui=host.text_ui(cls.hidden.unique_id))
+        return io.NodeOutput(parsed.map(encoded.__getitem__), ui=text.ui())
 
 
 @within_limits

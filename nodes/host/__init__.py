@@ -9,6 +9,7 @@ from . import mistakes as mistakes
 from . import routes as routes
 from .demo import load_demo
 from .film import Autosave, Film, make_film
+from .folders import LATEST, find_memory, list_memories, output_path
 from .join import join_videos
 from .keyframes import Picture
 from .loader import WEIGHT_DTYPES, load_model, recipe_of
@@ -17,18 +18,7 @@ from .model import native_size
 from .model_folders import check_model, downloads, find_model, list_models, versions_of
 from .queued import queued_value
 from .schema import schema
-from .server import (
-    LATEST,
-    SAYS_TEXT,
-    caller_of,
-    find_memory,
-    list_memories,
-    output_path,
-    prompts_are_kept,
-    show_text,
-    text_ui,
-    workflow_of,
-)
+from .server import NodeText, prompts_are_kept, workflow_of
 from .texts import check_finite, encode_texts
 from .vae import Tiling, decode, encode_image, encode_video, memory_picture
 from .video_input import chunks
@@ -36,14 +26,13 @@ from .video_input import chunks
 __all__ = [
     "Autosave",
     "Film",
+    "NodeText",
     "Picture",
     "LATEST",
     "RECIPES",
-    "SAYS_TEXT",
     "Tiling",
     "WEIGHT_DTYPES",
     "apply_lora",
-    "caller_of",
     "check_finite",
     "check_model",
     "chunks",
@@ -68,8 +57,6 @@ __all__ = [
     "queued_value",
     "recipe_of",
     "schema",
-    "show_text",
-    "text_ui",
     "versions_of",
     "workflow_of",
 ]

@@ -23,15 +23,14 @@ from ...helios_core.film.fingerprint import fingerprint
 from ...helios_core.film.index import FilmIndex, Run
 from ...helios_core.film.store import describe_removed
 from .conds import Prompts, check_conditioning
+from .folders import autosave_folder
 from .guider import GuidedDenoiser, sample
 from .identity import Unrecognisable, name_of, name_of_model
 from .keyframes import encode_keyframes
 from .patches import fit_patches
-from .server import Caller, autosave_folder
+from .server import NodeText
 
 log = logging.getLogger(__name__)
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -62,22 +61,22 @@ class Autosave:
 
 
 def make_film(
-    film: Film, write: Callable[[torch.Tensor], None], autosave: Autosave | None, caller: Caller, say: Say
+    film: Film, write: Callable[[torch.Tensor], None], autosave: Autosave | None, text: NodeText
 ) -> HistoryMemory:
     """Make a film, or what is missing of it on disk, and hand each chunk to `write` as it is done.
 
     `write` gets raw latents (B, 16, 9, H/8, W/8), where the host keeps what nodes hand on. Returns the memory to
     continue with.
     """
-    film = replace(film, model=fit_patches(film.model, say))
+    film = replace(film, model=fit_patches(film.model, text.say))
     model = film.model.model
     model.check_files()
     check_conditioning(film.schedule, film.negative, film.memory, model.diffusion_model.config.in_channels)
     schedule = encode_keyframes(film.schedule, film.memory.width, film.memory.height)
     prompts = Prompts()
     named = schedule.map(prompts.name)
-    store = None if autosave is None else open_store(film, autosave, caller, say)
-    progress = Progress(film, store, caller, say)
+    store = None if autosave is None else open_store(film, autosave, text)
+    progress = Progress(film, store, text)
     memory = replace(film.memory, variant=model.variant)
     denoiser = GuidedDenoiser(film.recipe)
     records = film_records(
@@ -106,7 +105,7 @@ def make_film(
     return memory.to("cpu")
 
 
-def open_store(film: Film, autosave: Autosave, caller: Caller, say: Say) -> ChunkStore | None:
+def open_store(film: Film, autosave: Autosave, text: NodeText) -> ChunkStore | None:
     """The folder for this film's chunks; None if they could not be told from others."""
     # The host evaluates no negative prompt where guidance is off.
     negative_counts = film.recipe.guided or film.model.model_options.get("disable_cfg1_optimization")
@@ -115,18 +114,18 @@ def open_store(film: Film, autosave: Autosave, caller: Caller, say: Say) -> Chun
             name_of(segment.prompt)
         what = name_of_model(film.model), film.recipe, name_of(film.negative if negative_counts else None)
     except Unrecognisable as error:
-        say(f"Autosave is off: {error} cannot be recognised again.")
+        text.say(f"Autosave is off: {error} cannot be recognised again.")
         return None
     # Not the seed: it is in the random state of each chunk, and films of all seeds lie together.
     state = film.memory.frames, film.memory.anchor, film.memory.chunk
     store = ChunkStore(autosave_folder(), fingerprint(what, state))
 
     def in_this_graph(folder) -> bool:
-        return bool(caller.graph) and any(run.graph == caller.graph for run in FilmIndex(folder).runs())
+        return bool(text.graph) and any(run.graph == text.graph for run in FilmIndex(folder).runs())
 
     try:
         if removed := store.tidy(autosave.films, int(autosave.gigabytes * 1e9), keep=in_this_graph):
-            say(f"Autosave: {describe_removed(removed)}")
+            text.say(f"Autosave: {describe_removed(removed)}")
     except OSError as error:
         log.warning("The folder of finished chunks could not be tidied up: %s", error)
     return store
@@ -135,10 +134,10 @@ def open_store(film: Film, autosave: Autosave, caller: Caller, say: Say) -> Chun
 class Progress:
     """Says what was found on disk, and notes there how far the run has come."""
 
-    def __init__(self, film: Film, store: ChunkStore | None, caller: Caller, say: Say):
-        self.film, self.say = film, say
+    def __init__(self, film: Film, store: ChunkStore | None, text: NodeText):
+        self.film, self.text = film, text
         self.index = None if store is None else FilmIndex(store.folder)
-        self.run = Run(film.seed, film.end - film.memory.chunk, 0, caller.graph, caller.node)
+        self.run = Run(film.seed, film.end - film.memory.chunk, 0, text.graph, text.node)
         self.reused = 0
         self.told = False
 
@@ -153,7 +152,7 @@ class Progress:
             if record.reused and done == self.film.chunks and not self.told:
                 self._tell(self.film.end)
             if record.not_saved:
-                self.say(f"Chunk {record.index} could not be kept on disk: {record.not_saved}")
+                self.text.say(f"Chunk {record.index} could not be kept on disk: {record.not_saved}")
             if self.index is not None and (not record.reused or done == self.film.chunks):
                 try:
                     self.index.note(self.run)
@@ -165,9 +164,9 @@ class Progress:
         if self.reused:
             found = f"Chunk {first} was" if self.reused == 1 else f"Chunks {first} to {first + self.reused - 1} were"
             rest = f"Continuing at chunk {next_chunk}." if next_chunk < self.film.end else "Nothing was left to make."
-            self.say(f"{found} on disk. {rest}")
+            self.text.say(f"{found} on disk. {rest}")
         elif self.index is not None and (other := self.index.unfinished(self.run.graph, self.run.node, self.run.seed)):
-            self.say(
+            self.text.say(
                 f"This is a new film. An unfinished one with seed {other.seed} has {other.done} of {other.end} chunks "
                 f"on disk: set the seed to {other.seed} to continue that one."
             )

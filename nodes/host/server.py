@@ -1,78 +1,52 @@
-"""The host's folders and messages."""
+"""What a node says to its page, and what it writes of its workflow into files."""
 
-import contextlib
-import dataclasses
-import errno
 import json
 import logging
-import os
-from dataclasses import dataclass
-from pathlib import Path
 
-import folder_paths
 from comfy.cli_args import args
-from comfy_api.latest import io
 from server import PromptServer
 
 log = logging.getLogger("helios")
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Which node of which workflow asks, "" where nobody says: films on disk are told apart by it."""
+class NodeText:
+    """What a node says while it runs: on the node, line by line, in the log, and in its result.
 
-    node: str = ""
-    graph: str = ""
-
-
-def caller_of(hidden) -> Caller:
-    workflow = (hidden.extra_pnginfo or {}).get("workflow") or {}
-    return Caller(str(hidden.unique_id or ""), str(workflow.get("id") or ""))
-
-
-def autosave_folder() -> Path:
-    """Below the output folder, which outlives the server: the temp folder is wiped at every start."""
-    return Path(folder_paths.get_output_directory()) / "helios" / "autosave"
-
-
-def output_path(prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
-    """A new numbered file in the output folder, and its subfolder there; the size is for %width% and %height%.
-
-    ValueError where no such file can be.
+    `node` and `graph` tell which node of which workflow that is, "" where nobody says.
     """
-    root = folder_paths.get_output_directory()
-    shown = f"filename_prefix={prefix[:80]}{'...' * (len(prefix) > 80)}"
-    if not prefix or prefix.endswith(("/", "\\")):  # only a folder: the host would take its last part for a name
-        prefix += "film"
-    # As written, since a link in the output folder may lead to another disk.
-    if "\0" in prefix or not Path(os.path.abspath(Path(root) / prefix)).is_relative_to(root):
-        raise ValueError(f"{shown}: this is no place in ComfyUI's output folder; name one in it.")
-    try:
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root, width, height)
-        while _is_taken(path := Path(folder) / f"{name}_{counter:05}_{suffix}"):
-            counter += 1
-    except OSError as error:
-        reason = _REFUSALS.get(error.errno, f"no file can be made there ({error.strerror})")
-        raise ValueError(f"{shown}: {reason}; choose another name.") from error
-    return path, subfolder
+
+    def __init__(self, node_id):
+        self.node, self.graph = str(node_id or ""), running_workflow() or ""
+        self._lines = []
+
+    def say(self, text: str) -> None:
+        """Add lines to what the node says."""
+        text = text.encode("utf-8", "replace").decode()  # half a character would end a run
+        log.info("%s", text)
+        self._lines.append(text)
+        if self.node and (server := running_server()) is not None:
+            message = {"node": self.node, "text": "\n".join(self._lines), "workflow": self.graph or None}
+            server.send_sync("helios.text", message)
+
+    def ui(self, preview=None) -> dict:
+        """A node's ui with all that it said, so that the host says it again for a cached node, and a preview."""
+        return {
+            **(preview.as_dict() if preview else {}),
+            **({"text": ["\n".join(self._lines)]} if self._lines else {}),
+        }
 
 
-_REFUSALS = {
-    errno.EEXIST: "a file has the name of its folder",
-    errno.ENOTDIR: "a file has the name of its folder",
-    errno.ENAMETOOLONG: "the name is too long for this disk",
-    errno.EACCES: "ComfyUI may not write there",
-    errno.EROFS: "ComfyUI may not write there",
-}
+def running_server() -> PromptServer | None:
+    return getattr(PromptServer, "instance", None)
 
 
-def _is_taken(path: Path) -> bool:
-    """As `Path.exists`, which in some Pythons takes a name that no file can have for a free one."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    return True
+def running_workflow() -> str | None:
+    """The id of the workflow that runs, as its frontend sent it: node ids are the same in many."""
+    if (server := running_server()) is None:
+        return None
+    running, _ = server.prompt_queue.get_current_queue_volatile()
+    info = running[0][3].get("extra_pnginfo") if running else None
+    return ((info or {}).get("workflow") or {}).get("id")
 
 
 def prompts_are_kept() -> bool:
@@ -84,81 +58,3 @@ def workflow_of(hidden) -> dict[str, str]:
     """What goes into a file, so that dropping it on the canvas brings its workflow back."""
     workflow = {"prompt": hidden.prompt, **(hidden.extra_pnginfo or {})} if prompts_are_kept() else {}
     return {key: json.dumps(value) for key, value in workflow.items() if value is not None}
-
-
-LATEST = "latest in output/helios"  # in the list of memories, for the newest of them at each run
-
-
-def list_memories() -> list[str]:
-    """LATEST, then memory files as LoadVideo and LoadImage name theirs, the newest first: "film.safetensors", or
-    "film.safetensors [output]"."""
-    inputs, outputs = (Path(f()) for f in (folder_paths.get_input_directory, folder_paths.get_output_directory))
-    found = [(*aged, outputs, " [output]") for aged in _memory_files(outputs / "helios")]
-    found += [(*aged, inputs, "") for aged in _memory_files(inputs)]
-    found.sort(key=lambda file: file[0], reverse=True)
-    return [LATEST, *(path.relative_to(root).as_posix() + mark for _, path, root, mark in found)]
-
-
-def _memory_files(folder: Path) -> list[tuple[int, Path]]:
-    """(time of its last change, path) of each file; chunks lie one folder deeper."""
-    found = []
-    for path in (*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")):
-        with contextlib.suppress(OSError):  # gone since
-            found.append((path.stat().st_mtime_ns, path))
-    return found
-
-
-def find_memory(name: str) -> Path:
-    """The path of a name that `list_memories` gives; ValueError for one that is not there or leads elsewhere."""
-    if name == LATEST:
-        found = _memory_files(Path(folder_paths.get_output_directory()) / "helios")
-        if not found:
-            raise ValueError(
-                f"memory_file={name}: there is none yet. Helios Save Memory makes one when its filename_prefix begins "
-                "with helios/."
-            )
-        return max(found)[1]
-    plain = name.removesuffix(" [output]").removesuffix(" [input]")
-    root = folder_paths.get_output_directory() if name.endswith(" [output]") else folder_paths.get_input_directory()
-    root = Path(root).resolve()
-    path = (root / plain).resolve()
-    if not path.is_relative_to(root) or path.suffix != ".safetensors":
-        raise ValueError(f"memory_file={name}: only .safetensors files in ComfyUI's input and output folders are read.")
-    if not path.is_file():
-        raise ValueError(
-            f"memory_file={name}: there is no such file. Helios Save Memory makes one below output/helios; press R to "
-            "see new files."
-        )
-    return path
-
-
-# For the schema of a node that says something and is no output node: hosts that know this flag send the text again when
-# the node is cached.
-_FLAG = "has_intermediate_output"
-SAYS_TEXT = {_FLAG: True} if _FLAG in {field.name for field in dataclasses.fields(io.Schema)} else {}
-
-_said: dict[str, str] = {}  # by node, until it ends
-
-
-def show_text(text: str, node_id, news: str | None = None) -> None:
-    """Say something on the node, in place of what it said before, and `news`, or all of it, in the log."""
-    text, news = (t and t.encode("utf-8", "replace").decode() for t in (text, news))  # half a character ends a run
-    log.info("%s", text if news is None else news)
-    _said[node_id] = text
-    server = getattr(PromptServer, "instance", None)
-    if server is not None and node_id is not None:
-        message = {"node": node_id, "text": text, "workflow": running_workflow(server)}
-        server.send_sync("helios.text", message)
-
-
-def running_workflow(server) -> str | None:
-    """The id of the workflow that runs, as its frontend sent it: node ids are the same in many."""
-    running, _ = server.prompt_queue.get_current_queue_volatile()
-    info = running[0][3].get("extra_pnginfo") if running else None
-    return ((info or {}).get("workflow") or {}).get("id")
-
-
-def text_ui(node_id, preview=None) -> dict:
-    """A node's ui: the last that `show_text` said on it, so that it is said again for a cached node, and a preview."""
-    text = _said.pop(node_id, None)
-    return {**(preview.as_dict() if preview else {}), **({"text": [text]} if text else {})}
