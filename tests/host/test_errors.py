@@ -299,7 +299,7 @@ BAD_RUNS = {
     "KSampler": (ksampler, "KSampler", r"use Helios Chunk Sampler in place of KSampler"),
     # pictures
     "image and video": (memory(image=1, video=33), MEMORY, r"image and video: a film begins with one of them"),
-    "no VAE": (memory(image=1, vae=None), MEMORY, r"vae: connect the Wan 2\.1 VAE \(VAELoader\)"),
+    "no VAE": (memory(image=1, vae=None), MEMORY, r"vae: connect the Wan 2\.1 VAE \(Load VAE\)"),
     "two images": (memory(image=2), MEMORY, r"image: 2 pictures came, one is needed"),
     "a short video": (memory(video=32), MEMORY, r"video: it has 32 frames, and 33 or more are needed"),
     "a broken video": (sample(memory=broken_video), MEMORY, r"broken\.mp4: cannot be read as a video"),
