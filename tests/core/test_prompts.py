@@ -449,18 +449,19 @@ def seconds_of(work) -> float:
 
 @pytest.mark.parametrize("case", LONG)
 def test_long_texts_take_no_time(case):
-    assert seconds_of(lambda: parse_schedule(LONG[case])) < 0.05
+    # Under 0.05 on a machine with nothing else to do; what takes time in proportion to the square takes minutes.
+    assert seconds_of(lambda: parse_schedule(LONG[case])) < 0.15
 
 
 def test_schedules_of_thousands_take_no_time():
     blends = parse_schedule(LONG["many blends"])  # all at once, more of them in each chunk
     many = parse_schedule(LONG["many prompts"])
-    assert seconds_of(lambda: [many.at(k) for k in range(len(many.segments))]) < 0.2
-    assert seconds_of(lambda: blends.at(SIZE)) < 0.1
-    assert seconds_of(lambda: blends.at(SIZE // 20)) < 0.1
-    assert seconds_of(many.describe) < 0.1
-    assert seconds_of(lambda: parse_schedule("0: " + "x y" * SIZE).describe()) < 0.05
-    assert seconds_of(lambda: many.describe_unreached(1)) < 0.05
+    assert seconds_of(lambda: [many.at(k) for k in range(len(many.segments))]) < 0.5
+    assert seconds_of(lambda: blends.at(SIZE)) < 0.3
+    assert seconds_of(lambda: blends.at(SIZE // 20)) < 0.3
+    assert seconds_of(many.describe) < 0.3
+    assert seconds_of(lambda: parse_schedule("0: " + "x y" * SIZE).describe()) < 0.15
+    assert seconds_of(lambda: many.describe_unreached(1)) < 0.15
 
 
 def test_unreached():
