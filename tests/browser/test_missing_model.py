@@ -9,7 +9,8 @@ PRESS = """() => {
     const node = app.graph.nodes[0], button = node.widgets.find(w => w.type === "button");
     button.callback(button.value, app.canvas, node);
 }"""
-TOASTS = """() => [...document.querySelectorAll(".p-toast-message")].map(e => e.innerText).join("\\n")"""
+TOASTS = """() => [...document.querySelectorAll(".p-toast-message, [data-sonner-toast], [role=status], [role=alert]")]
+    .map(e => e.innerText).join("\\n")"""
 MISSING = ["Not downloaded yet: how to get it"]
 
 
@@ -39,7 +40,7 @@ def test_a_model_that_is_not_downloaded(server_and_page):
     load_workflow(page, workflow)
     assert page.evaluate(LABELS) == MISSING
     page.evaluate(PRESS)
-    page.wait_for_function(f"() => ({TOASTS})().includes('--local-dir Helios-Base')")
+    page.wait_for_function(f"() => ({TOASTS})().includes('--local-dir Helios-Base')", timeout=60_000)
 
     workflow["nodes"][0]["widgets_values"][0] = "another.safetensors"  # nothing is known of it
     load_workflow(page, workflow)
@@ -49,11 +50,11 @@ def test_a_model_that_is_not_downloaded(server_and_page):
     load_workflow(page, workflow)
     assert page.evaluate(LABELS) == MISSING
     folder = server.models_dir / "diffusion_models" / "Helios-Base"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     try:
         page.evaluate("() => app.refreshComboInNodes()")
-        page.wait_for_function(f"() => !({LABELS})().length")
+        page.wait_for_function(f"() => !({LABELS})().length", timeout=60_000)
     finally:
         (folder / "config.json").unlink()
         folder.rmdir()
