@@ -45,7 +45,8 @@ class GrowingFile:
         return self.file.tell()
 
     def finish(self) -> None:
-        self.overwritten = []
+        if self.overwritten is None:
+            self.overwritten = []
 
     def restore(self) -> None:
         for position, content in reversed(self.overwritten or ()):

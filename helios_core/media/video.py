@@ -219,6 +219,8 @@ class _Encoder:
 
     def abandon(self) -> int | None:
         """After an error: what can be kept, and how many frames that is; None for a stream."""
+        if self.file is not None:
+            self.file.finish()
         with contextlib.suppress(Exception):  # it is the first one that tells what happened
             self.container.close()
         if self.file is None:

@@ -79,6 +79,29 @@ def test_a_real_disk(tmp_path):
         subprocess.run(["umount", str(small)], check=True)
 
 
+@pytest.mark.parametrize("room", [0, *range(2500, 5000, 250), 10**6])
+def test_what_is_saved_beside_it_finds_the_disk_full(tmp_path, monkeypatch, room):
+    """With so many bytes left the file is made an ordinary one, or stays as it was, whole fragments in a row."""
+    limit, write = [], GrowingFile._write
+
+    def small(self, rest):
+        left = max(0, limit[0] - self.file.tell()) if limit else len(rest)
+        write(self, rest[:left])
+        if len(rest) > left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def done():
+        limit.append((tmp_path / "film.mp4").stat().st_size + room)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(GrowingFile, "_write", small)
+    with pytest.raises(OSError, match="3[34] of .* frames are in film.mp4, the disk is full"):
+        with VideoWriter(tmp_path / "film.mp4") as writer:
+            for _ in range(4):
+                writer.write(torch.rand(33, 64, 64, 3), done)
+    assert frames_in(tmp_path / "film.mp4") in ((33,) if room == 0 else (34,) if room == 10**6 else (33, 34))
+
+
 def test_another_failure_is_named(tmp_path, monkeypatch):
     def broken(self, rest):
         raise OSError(errno.EIO, "Input/output error")
