@@ -166,15 +166,16 @@ SAY = """async text => {
 
 def test_old_texts_go(page):
     """A node that ran again and says nothing any more."""
-    film(page)
+    end = film(page)
     page.evaluate(
-        """async () => {
+        """async end => {
             const {api} = await import("/scripts/api.js");
             const node = app.graph.nodes.find(n => n.type === "HeliosHistoryMemory");
             const detail = {workflow: app.graph.id, node: String(node.id), text: "45 frames of a video"};
             api.dispatchEvent(new CustomEvent("helios.text", {detail}));
-            node.widgets.find(w => w.name === "width").value = 128;
-        }"""
+            node.widgets.find(w => w.name === "seed").value = Number(end); // so that it runs
+        }""",
+        end,
     )
     page.wait_for_function(f"() => ({TEXTS})().HeliosHistoryMemory")
     run_workflow(page)
