@@ -38,8 +38,8 @@ SOURCES = {
 OVER = {
     "Text to Video": "a prompt becomes a film",
     "Text to Video (Distilled)": "Distilled: the fast one",
-    "Text to Video (Mid)": "Mid: 60 steps a chunk",
-    "Text to Video (Base)": "Base: 50 steps a chunk",
+    "Text to Video (Mid)": "Mid: between the two",
+    "Text to Video (Base)": "Base: many steps",
     "Text to Video (8 GB)": "for GPUs of 8 GB",
     "Prompt Schedule Film": "prompts over time",
     "Image to Video": "a picture comes to life",

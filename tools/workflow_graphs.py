@@ -47,7 +47,7 @@ def models(variant="Distilled", small_gpu=False):
     loader = node("model", "HeliosModelLoader", advanced=small_gpu, model_name=f"Helios-{variant}/", **dtype)
     clip = node("clip", "CLIPLoader", properties=source(*TEXT_ENCODER), clip_name=TEXT_ENCODER[-1], type="wan")
     vae = node("vae", "VAELoader", properties=source(*VAE), vae_name=VAE[-1])
-    return "Models", MODELS, [loader, vae, clip, markdown("Models", words.MODELS_NOTE.format(variant))]
+    return "Models", MODELS, [vae, clip, loader, markdown("Models", words.MODELS_NOTE)]
 
 
 def memory(name="memory", **widgets):
@@ -154,14 +154,18 @@ def extend(prompt, note):
     """The nodes that join both parts are bypassed until the first part is chosen."""
     load = node("memory", "HeliosLoadMemory", memory_file=LATEST)
     before = node("before", "LoadVideo", title="The first part (bypassed)", file=YOUR_VIDEO)
-    join = node("join", "HeliosJoinVideos", title="The whole film (bypassed)")
+    join = node("join", "HeliosJoinVideos", title="The whole film (bypassed)", collapsed=True)
     _, _, (saved, _) = keep("", "")
     columns = [
         models(),
-        ("The film so far", PROMPTS, [load, text("positive", "How it goes on", prompt), {**before, "mode": BYPASSED}]),
+        (
+            "The film so far",
+            PROMPTS,
+            [load, text("positive", "How it goes on", prompt), markdown("Extend a film", note)],
+        ),
         ("Film", FILM, [sampler(length=66)]),
         ("Decode and save", OUTPUT, output(prefix="video/Helios extended")),
-        ("Keep and join", KEEP, [saved, {**join, "mode": BYPASSED}, markdown("Extend a film", note)]),
+        ("Keep and join", KEEP, [saved, {**before, "mode": BYPASSED}, {**join, "mode": BYPASSED}]),
     ]
     links = [MODEL, MEMORY, *KEPT, ("model", "MODEL", "memory", "model"), *prompt_links("positive", to="sampler")]
     links += [("before", "VIDEO", "join", "first"), ("video", "VIDEO", "join", "second")]
@@ -175,9 +179,9 @@ def two_endings(beginning, sunny, stormy):
             "Prompts and size",
             FILM,
             [
-                text("beginning", "Beginning", beginning, most=105),
-                text("sunny", "Ending A", sunny, most=105),
-                text("stormy", "Ending B", stormy, most=105),
+                text("beginning", "Beginning", beginning, most=95),
+                text("sunny", "Ending A", sunny, most=95),
+                text("stormy", "Ending B", stormy, most=95),
                 memory(),
             ],
         ),

@@ -15,6 +15,7 @@ GROUP = "#3f789e"
 # What comes into a node while it runs: lines of text, and a preview whose height is a share of the node's width.
 LINES = 80
 GROWS = {
+    "HeliosModelLoader": (LINES, 0),  # how to get the model, where it is missing
     "HeliosChunkSampler": (LINES, 0.6),
     "HeliosSampleToVideo": (LINES, 0.6),
     "HeliosPromptSchedule": (LINES, 0),
@@ -27,7 +28,7 @@ GROWS = {
     "PreviewImage": (0, 1),
 }
 PICTURES = {"LoadImage": 0.7, "LoadVideo": 0.8}  # shown at once
-LONGEST = {"schedule": 385, "text": 190}  # the height of a prompt's node; longer ones are scrolled
+LONGEST = {"schedule": 305, "text": 190}  # the height of a prompt's node; longer ones are scrolled
 
 # The height that each node wants, without its title, with all of its text in view.
 HEIGHTS = """vue => app.graph.nodes.map(node => {
@@ -79,7 +80,7 @@ class Sizes:
             return 0, -GAP * 3 // 4
         classic, vue = self._heights[self._key(spec, width)]
         if spec["type"] in PICTURES:
-            given = max(classic, 80) + round(PICTURES[spec["type"]] * width)
+            given = 100 + round(PICTURES[spec["type"]] * width)
             return given, given + 20
         if (
             spec["type"] == "MarkdownNote"

@@ -94,12 +94,7 @@ KEYFRAMES = """\
 # --- Notes. No `code` in their text: Nodes 2.0 draws it blue on blue. ---
 
 MODELS_NOTE = """\
-**The Helios model** (28 GB) is not downloaded for you. In the folder models/diffusion_models run
-
-```
-hf download BestWishYsh/Helios-{0} --include "transformer/*" --local-dir Helios-{0}
-```
-and press R here.
+**The Helios model** (28 GB) is not downloaded for you. Where it is missing, its loader shows the command to get it.
 
 **Text encoder** and **VAE** are Wan 2.1's. ComfyUI offers to download them."""
 FILM_NOTE = """\
@@ -134,8 +129,7 @@ Both endings continue from the same beginning.
 
 Change one prompt and run: only that ending is made again."""
 REROLL_NOTE = """\
-You like the film but not chunk 2? Change the **seed** of the middle sampler and run. Chunks 0 and 1 stay. Chunk 2 \
-and all after it are made again.
+Change the **seed** of this sampler and run. Chunks 0 and 1 stay, the rest is made again.
 
 Give each sampler its own seed."""
 KEYFRAMES_NOTE = """\
@@ -213,3 +207,11 @@ DEMO_LONG_NOTE = """\
 Half a minute of film goes straight into a file in output/video. You can watch it while it grows.
 
 Stopped or crashed? **Run again.** It continues where it was."""
+
+# --- Blueprints ---
+
+TEXT_TO_VIDEO_BLUEPRINT = (
+    "A film from prompts with Helios, in one node. Give one prompt, or one line for each: 4 blend 3: the prompt of "
+    "chunk 4. Connect memory to Helios Save Memory to extend the film later."
+)
+EXTEND_BLUEPRINT = "Continues a film that Helios Save Memory kept, by a prompt. The video is the new part."
