@@ -166,10 +166,13 @@ app.registerExtension({
       if (workflow) said(workflow, node, text);
     });
     let prompt;
+    const silent = [];
     api.addEventListener("execution_start", ({ detail }) => (prompt = detail.prompt_id));
     api.addEventListener("executing", ({ detail: path }) => {
-      if (running && !running.said) forget(running);
+      if (running && !running.said) silent.push(running);
       running = path == null ? undefined : { prompt, path: String(path), said: false };
+      // At the end, since the first nodes may be through before the answer that tells whose prompt it is.
+      if (!running) silent.splice(0).forEach(forget);
     });
     for (const end of ["execution_success", "execution_error", "execution_interrupted"])
       api.addEventListener(end, showUnseen);
