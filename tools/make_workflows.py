@@ -27,7 +27,8 @@ from comfy_process import PlainProcess  # noqa: E402
 from comfy_server import ComfyServer, find_comfyui, find_new_comfyui  # noqa: E402
 
 LAPTOP = {"width": 1440, "height": 900}
-FILM = "Helios - Prompt Schedule Film"  # the README's picture
+# The README's picture, and the workflow that it shows.
+PICTURE, SHOWN = PACK / "web" / "docs" / "assets" / "schedule_film.png", "Helios - Prompt Schedule Film"
 
 
 @contextmanager
@@ -87,6 +88,8 @@ def make(server, names, screenshots):
             workflow = build(page, name, columns, links, sizes)
             target = PACK / "workflows" / f"{name}.json"
             target.write_text(json.dumps(workflow, indent=2) + "\n", encoding="utf-8")
+            if name == SHOWN:
+                screenshot(page, PICTURE)
             if screenshots:
                 screenshot(page, screenshots / f"{name}.png")
                 print(f"{name}: fits at {page.evaluate('() => app.canvas.ds.scale'):.0%}")
