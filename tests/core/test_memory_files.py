@@ -206,7 +206,7 @@ def test_broken_bytes_are_refused_or_read(tmp_path, memory, data):
 
 
 def test_the_log_comes_back(tmp_path, memory):
-    odd = "a lone \ud800 surrogate, \U0001f30a and \n"
+    odd = "two lines\n, \U0001f30a and \u200b"
     film = memory.append(torch.zeros(1, 16, 9, 8, 8), memory.rng_state, {"prompt": odd, "seconds": 1.5, "vram": 2**40})
     film = replace(film, variant="distilled")
     film.save(tmp_path / "m.safetensors")
