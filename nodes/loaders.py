@@ -119,7 +119,8 @@ class HeliosLoraLoader(io.ComfyNode):
                     min=-100.0,
                     max=100.0,
                     step=0.01,
-                    tooltip="How strongly the LoRA acts. 1 is as it was trained, 0 is off, below 0 does the opposite.",
+                    tooltip="Factor for how strongly the LoRA acts. 1 is as it was trained, 0 is off, below 0 does the "
+                    "opposite.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with the LoRA on it.")],

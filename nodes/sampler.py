@@ -39,7 +39,7 @@ def film_inputs():
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
             control_after_generate=FIXED_SEED,
-            tooltip="Which random numbers the film is made from. Another seed makes another film. Keep it to continue "
+            tooltip="Which noise the film is made from. Another seed makes another film. Keep it to continue "
             "a film exactly as one long run would.",
         ),
         io.Int.Input(
@@ -62,8 +62,8 @@ def film_inputs():
             min=0.0,
             max=100.0,
             step=0.1,
-            tooltip="How strongly the negative prompt pushes away, from 1 (off) up. 0 uses the model's own: 5 for Base "
-            "and Mid, 1 for Distilled.",
+            tooltip="Guidance scale: how strongly the negative prompt pushes away, from 1 (off) up. 0 uses the model's "
+            "own: 5 for Base and Mid, 1 for Distilled.",
         ),
         io.Combo.Input(
             "solver",
