@@ -27,7 +27,7 @@ GROWS = {
     "SaveImage": (0, 1),
     "PreviewImage": (0, 1),
 }
-PICTURES = {"LoadImage": 0.7, "LoadVideo": 0.8}  # shown at once
+PICTURES = {"LoadImage": 1.1, "LoadVideo": 0.8}  # shown at once
 LONGEST = {"schedule": 305, "text": 190}  # the height of a prompt's node; longer ones are scrolled
 
 # The height that each node wants, without its title, with all of its text in view.
