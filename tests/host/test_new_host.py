@@ -56,7 +56,7 @@ def test_cancelled_and_run_again(new_server):
             new_server.wait(prompt_id, timeout=30)
     before = len(new_server.log())
     graph.run()
-    assert re.search("on disk; goes on at chunk [12]", new_server.log()[before:])
+    assert re.search("on disk. Continuing at chunk [12]", new_server.log()[before:])
     plain, whole = make(autosave=False)
     plain.run()
     assert saved.latents.equal(whole.latents)
