@@ -73,7 +73,7 @@ class ChunkSampler(comfy.samplers.Sampler):
     """All chunks of a film as one host sampler: it pulls the film loop's records, of which `first` is the first."""
 
     def __init__(self, denoiser: GuidedDenoiser, first: Start, records: Iterator[Record], chunks: int):
-        self.denoiser, self.first, self.records = denoiser, first, records
+        self.denoiser, self.records = denoiser, records
         self.total = step_count(denoiser.recipe, first.chunk, chunks)
 
     def sample(

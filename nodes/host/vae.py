@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import comfy.latent_formats
 import comfy.model_management as mm
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ...helios_core import HistoryMemory
+from ...helios_core.film import beginning
 from ...helios_core.media.frames import VideoEnds, fit_frames
 from ...helios_core.network.config import CHUNK_FRAMES, CHUNK_LATENTS
 from .video_input import ends
@@ -63,7 +65,7 @@ def encode_image(vae, image: torch.Tensor, width: int, height: int, resize: str)
     """A picture (1, H, W, C) as a film begins with it: its own latent, and the last of a clip that repeats it."""
     check_picture(image)
     frame = fit_frames(image, width, height, resize)
-    return encode(vae, frame), encode(vae, frame.expand(CHUNK_FRAMES, -1, -1, -1))[:, :, -1:]
+    return beginning.encode_image(partial(encode, vae), frame)
 
 
 def check_picture(image: torch.Tensor) -> None:
@@ -87,8 +89,7 @@ def encode_video(
         raise ValueError(f"video: it has {found.count} frames, and {CHUNK_FRAMES} or more are needed to continue it.")
     for frames in (found.first, *found.windows):
         check_finite("video", frames)
-    windows = torch.cat([encode(vae, window) for window in found.windows], dim=2)
-    return encode(vae, found.first), windows, found
+    return *beginning.encode_video(partial(encode, vae), found.first, found.windows), found
 
 
 def memory_picture(memory: HistoryMemory, vae=None) -> torch.Tensor:
