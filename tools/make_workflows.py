@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -24,15 +24,14 @@ from workflow_layout import Sizes, layout, measured  # noqa: E402
 
 from browser import build_workflow, load_workflow, screenshot  # noqa: E402
 from comfy_process import PlainProcess  # noqa: E402
-from comfy_server import ComfyServer, find_comfyui, find_new_comfyui  # noqa: E402
+from comfy_server import ComfyServer, find_comfyui, find_new_comfyui, find_new_frontend  # noqa: E402
 
 LAPTOP = {"width": 1440, "height": 900}
 # The README's picture, and the workflow that it shows.
 PICTURE, SHOWN = PACK / "web" / "docs" / "assets" / "schedule_film.png", "Helios - Prompt Schedule Film"
 
 
-@contextmanager
-def frontend(server):
+def frontend(server, chromium):
     """A page with the frontend of a server where all models and files of the workflows seem to be there."""
     for _, directory, name in (TEXT_ENCODER, VAE):
         (server.models_dir / directory).mkdir(exist_ok=True)
@@ -50,13 +49,10 @@ def frontend(server):
         (server.output_dir / "helios" / f"{name}_00001_.safetensors").touch()
     settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False, "Comfy.Minimap.Visible": False}
     server.post("/settings", settings)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = chromium.new_page(viewport=LAPTOP, locale="en-US")
-        page.goto(server.url)
-        page.wait_for_function("() => window.app?.extensionManager?.workflow?.activeWorkflow", timeout=120_000)
-        yield page
-        chromium.close()
+    page = chromium.new_page(viewport=LAPTOP, locale="en-US")
+    page.goto(server.url)
+    page.wait_for_function("() => window.app?.extensionManager?.workflow?.activeWorkflow", timeout=120_000)
+    return page
 
 
 def build(page, name, columns, links, sizes) -> dict:
@@ -77,13 +73,18 @@ def build(page, name, columns, links, sizes) -> dict:
     return workflow
 
 
-def make(server, names, screenshots):
+def make(servers, names, screenshots):
+    """In the first of the servers; all of them say how much room nodes need."""
     if not names:
         return
     graphs = {name: WORKFLOWS[name]() for name in names}
-    with server, frontend(server) as page:
+    with ExitStack() as stack:
+        playwright = stack.enter_context(sync_playwright())
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        stack.callback(chromium.close)
+        pages = [frontend(stack.enter_context(server), chromium) for server in servers]
         specs, widths = zip(*(found for columns, _ in graphs.values() for found in measured(columns)))
-        sizes = Sizes(page, specs, widths)
+        page, sizes = pages[0], Sizes(pages, specs, widths)
         for name, (columns, links) in graphs.items():
             workflow = build(page, name, columns, links, sizes)
             target = PACK / "workflows" / f"{name}.json"
@@ -102,7 +103,9 @@ def main():
     args = parser.parse_args()
     names = args.names or list(WORKFLOWS)
     with tempfile.TemporaryDirectory() as folder:
-        here = ComfyServer(find_comfyui(), Path(folder) / "host")
+        here = [ComfyServer(find_comfyui(), Path(folder) / "host")]
+        if newest := find_new_frontend():
+            here.append(ComfyServer(find_comfyui(), Path(folder) / "newest", ("--front-end-root", str(newest))))
         make(here, [name for name in names if name not in NEWER], args.screenshots)
         newer = [name for name in names if name in NEWER]
         if newer and not find_new_comfyui():
@@ -110,7 +113,7 @@ def main():
         if newer:
             path, python = find_new_comfyui()
             process = partial(PlainProcess, python=python)
-            make(ComfyServer(path, Path(folder) / "new", process=process), newer, args.screenshots)
+            make([ComfyServer(path, Path(folder) / "new", process=process)], newer, args.screenshots)
 
 
 if __name__ == "__main__":

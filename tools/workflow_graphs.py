@@ -154,7 +154,7 @@ def extend(prompt, note):
     """The nodes that join both parts are bypassed until the first part is chosen."""
     load = node("memory", "HeliosLoadMemory", memory_file=LATEST)
     before = node("before", "LoadVideo", title="The first part (bypassed)", file=YOUR_VIDEO)
-    join = node("join", "HeliosJoinVideos", title="The whole film (bypassed)", collapsed=True)
+    join = node("join", "HeliosJoinVideos", title="The whole film (bypassed)")
     _, _, (saved, _) = keep("", "")
     columns = [
         models(),
@@ -164,8 +164,8 @@ def extend(prompt, note):
             [load, text("positive", "How it goes on", prompt), markdown("Extend a film", note)],
         ),
         ("Film", FILM, [sampler(length=66)]),
-        ("Decode and save", OUTPUT, output(prefix="video/Helios extended")),
-        ("Keep and join", KEEP, [saved, {**before, "mode": BYPASSED}, {**join, "mode": BYPASSED}]),
+        ("Decode and save", OUTPUT, [*output(prefix="video/Helios extended"), {**join, "mode": BYPASSED}]),
+        ("Keep and join", KEEP, [saved, {**before, "mode": BYPASSED}]),
     ]
     links = [MODEL, MEMORY, *KEPT, ("model", "MODEL", "memory", "model"), *prompt_links("positive", to="sampler")]
     links += [("before", "VIDEO", "join", "first"), ("video", "VIDEO", "join", "second")]

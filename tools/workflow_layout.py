@@ -38,6 +38,7 @@ HEIGHTS = """vue => app.graph.nodes.map(node => {
         const box = element.querySelector(".comfy-markdown-content") ?? element.querySelector("textarea");
         return element.offsetHeight - 30 + (box ? Math.max(0, box.scrollHeight - box.clientHeight) : 0);
     }
+    if (node.flags.collapsed) return 0;
     if (!text) return node.computeSize()[1];
     const copy = text.element.cloneNode(true);
     copy.value = text.element.value;
@@ -50,35 +51,37 @@ HEIGHTS = """vue => app.graph.nodes.map(node => {
 
 
 class Sizes:
-    """The heights that nodes want at a width, measured in the frontend once for all."""
+    """The heights that nodes want at a width, measured once for all in each of `pages`, open frontends."""
 
-    def __init__(self, page, specs: list[dict], widths: list[int]):
-        self._heights = {}
+    def __init__(self, pages: list, specs: list[dict], widths: list[int]):
         keys = dict.fromkeys((self._key(spec, width), width) for spec, width in zip(specs, widths))
         found = {self._key(spec, width): spec for spec, width in zip(specs, widths)}
         nodes = [
             {**found[key], "name": f"{i}", "pos": [i % 12 * 500, i // 12 * 600], "size": [width, 20]}
             for i, (key, width) in enumerate(keys)
         ]
-        for node in nodes:
-            node.pop("collapsed", None)
-        by_renderer = {}
+        measured = [self._measure(page, nodes) for page in pages]
+        self._heights = {key: tuple(map(max, zip(*heights))) for (key, _), *heights in zip(keys, *measured)}
+
+    @staticmethod
+    def _measure(page, nodes) -> list[tuple[int, int]]:
+        """(height in the classic renderer, in Nodes 2.0) of each node."""
+        by_renderer = []
         for vue in (False, True):
             set_setting(page, "Comfy.VueNodes.Enabled", vue)
             build_workflow(page, nodes)
             page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.setDirty(true, true); }")
             page.wait_for_timeout(4000)
-            by_renderer[vue] = page.evaluate(HEIGHTS, vue)
+            by_renderer.append([round(height) for height in page.evaluate(HEIGHTS, vue)])
         set_setting(page, "Comfy.VueNodes.Enabled", False)
         load_workflow(page, EMPTY_WORKFLOW)
-        for (key, _), classic, vue in zip(keys, by_renderer[False], by_renderer[True]):
-            self._heights[key] = round(classic), round(vue)
+        return list(zip(*by_renderer))
 
     def __call__(self, spec: dict, width: int) -> tuple[int, int]:
         """(height to give the node, height to leave for it)."""
-        if spec.get("collapsed"):
-            return 0, -GAP * 3 // 4
         classic, vue = self._heights[self._key(spec, width)]
+        if spec.get("collapsed"):
+            return 0, vue - GAP * 3 // 4
         if spec["type"] in PICTURES:
             given = 100 + round(PICTURES[spec["type"]] * width)
             return given, given + 20
@@ -97,7 +100,7 @@ class Sizes:
     @staticmethod
     def _key(spec, width):
         written = spec.get("text") or [v for k, v in spec.get("widgets", {}).items() if k in LONGEST]
-        return spec["type"], width, str(written), bool(spec.get("advanced"))
+        return spec["type"], width, str(written), bool(spec.get("advanced")), bool(spec.get("collapsed"))
 
 
 def as_row(row) -> list[dict]:

@@ -76,7 +76,13 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
         device=files.device,
         noise_device=noise_device(files, beginning),
     )
-    begun, writer = time.monotonic(), VideoWriter(output.film)
+    begun, writer, safe = time.monotonic(), VideoWriter(output.film), film.first
+
+    def keep(memory: HistoryMemory, notes: dict[str, str]) -> None:
+        nonlocal safe
+        memory.save(output.memory, notes)
+        safe = memory.chunk
+
     try:
         # The file is the first to be closed: a player that is paused would keep it waiting.
         with player(request.stream) as play, writer, progress, torch.inference_mode():
@@ -85,7 +91,7 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
                 notes = make_notes(film, chunk, store)
                 if not writer.frames:
                     begin_memory(output, chunk.start.memory, notes, request.autosave)
-                writer.write(frames, partial(chunk.memory.save, output.memory, notes))
+                writer.write(frames, partial(keep, chunk.memory, notes))
                 play(frames)
                 if store is not None:
                     note_run(store, output, film.seed, film.end - film.first, chunk.index + 1 - film.first)
@@ -96,7 +102,7 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
         raise
     finally:
         if writer.frames and output.memory.exists():
-            tell_how_to_continue(request, output, film.frames - writer.frames)
+            tell_how_to_continue(request, output, (film.end - safe) * CHUNK_FRAMES)
 
 
 def warn(film: Film, beginning: HistoryMemory) -> None:
@@ -133,7 +139,7 @@ def begin_memory(output: Output, beginning: HistoryMemory, notes: dict[str, str]
 
 
 def tell_how_to_continue(request: FilmRequest, output: Output, missing: int) -> None:
-    """`missing` frames are not in the file."""
+    """`missing` frames come after the memory."""
     as_module = Path(sys.argv[0]).parent.name == "helios_core"
     words = [sys.executable, "-m", "helios_core"] if as_module else ["helios"]
     words += ["extend", str(output.memory.absolute())]

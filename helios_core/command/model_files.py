@@ -11,7 +11,7 @@ from ..diffusion.recipe import DEMO_RECIPES, RECIPES, Recipe, override
 from ..files import demo_folder
 from ..film.denoise import ModelDenoiser
 from ..film.prompts import PromptSchedule
-from ..network.checkpoint import Checkpoint, file_versions, read_tensors
+from ..network.checkpoint import Checkpoint, file_versions, read_tensors, snapshot_of
 from ..network.load import load_checkpoint, load_transformer
 from .requests import ModelOptions
 
@@ -123,9 +123,10 @@ def is_demo(model: Path | None) -> bool:
 
 
 def find_beside(folder: Path, what: str) -> Path:
-    """A model's "text_encoder" or "vae": in its own folder (of diffusers or the demo), or in ComfyUI's models/."""
+    """A model's "text_encoder" or "vae": in its own folder (of diffusers, the hub's cache or the demo), or in ComfyUI's
+    models/."""
     pattern = {"text_encoder": "text_encoders/umt5_xxl*.safetensors", "vae": "vae/wan_2.1_vae*.safetensors"}[what]
-    folder = folder if folder.is_dir() else folder.parent
+    folder = snapshot_of(folder) if folder.is_dir() else folder.parent
     found = [path for path in (folder / what, folder / f"{what}.safetensors") if path.exists()]
     for above in (*folder.absolute().parents, *folder.resolve().parents):  # models are often links to another disk
         found += sorted(above.glob(pattern))

@@ -138,18 +138,17 @@ class Progress:
         self.film, self.text = film, text
         self.index = None if store is None else FilmIndex(store.folder)
         self.run = Run(film.seed, film.end - film.memory.chunk, 0, text.graph, text.node)
-        self.reused = 0
-        self.told = False
+        self.found: int | None = 0  # how many chunks were on disk; None once that was said
 
     def note(self, record: Start | Step | Chunk) -> None:
-        if isinstance(record, Start) and not record.stored and not self.told:
-            self.told = True
+        if isinstance(record, Start) and not record.stored:
             self._tell(record.chunk)
         if isinstance(record, Chunk):
             done = record.index + 1 - self.film.memory.chunk
             self.run = replace(self.run, done=done)
-            self.reused += record.reused and not self.told
-            if record.reused and done == self.film.chunks and not self.told:
+            if record.reused and self.found is not None:
+                self.found += 1
+            if done == self.film.chunks:
                 self._tell(self.film.end)
             if record.not_saved:
                 self.text.say(f"Chunk {record.index} could not be kept on disk: {record.not_saved}")
@@ -160,13 +159,18 @@ class Progress:
                     log.warning("%s could not be written: %s", self.index.path, error)
 
     def _tell(self, next_chunk: int) -> None:
-        first = self.film.memory.chunk
-        if self.reused:
-            found = f"Chunk {first} was" if self.reused == 1 else f"Chunks {first} to {first + self.reused - 1} were"
+        """Once, before the first chunk that is not there: what is, or what else could be continued."""
+        first, found, self.found = self.film.memory.chunk, self.found, None
+        if found:
+            were = f"Chunk {first} was" if found == 1 else f"Chunks {first} to {first + found - 1} were"
             rest = f"Continuing at chunk {next_chunk}." if next_chunk < self.film.end else "Nothing was left to make."
-            self.text.say(f"{found} on disk. {rest}")
-        elif self.index is not None and (other := self.index.unfinished(self.run.graph, self.run.node, self.run.seed)):
+            self.text.say(f"{were} on disk. {rest}")
+        elif found == 0 and (other := self._unfinished()):
             self.text.say(
                 f"This is a new film. An unfinished one with seed {other.seed} has {other.done} of {other.end} chunks "
                 f"on disk: set the seed to {other.seed} to continue that one."
             )
+
+    def _unfinished(self) -> Run | None:
+        """This node's newest film of another seed that nobody finished."""
+        return self.index and self.index.unfinished(self.run.graph, self.run.node, self.run.seed)

@@ -44,14 +44,14 @@ def chromium(chromium_path):
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shipped_models(server):
     """What the shipped workflows name; asked for before `page`, which looks once what there is."""
     install_models(server)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # to open one takes longer than most tests
 def page(server, chromium):
-    """The frontend of `server` with an empty graph; `page.errors` holds what went wrong in it so far."""
+    """The frontend of `server`, at first with an empty graph; `page.errors` holds what went wrong in it so far."""
     with opened_page(server, chromium) as page:
         yield page

@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from helios_core import HistoryMemory
 from seen import distance, seen
 from shipped import WORKFLOWS
 from test_run_workflow import SAMPLER, alike, picture, prepared, run_prompt
@@ -87,6 +88,9 @@ def test_extend_a_film(server, page):
     nodes = {"Helios Load Memory": {"memory_file": f"helios/{file.name} [output]"}}
     frames, prompt, _ = film_of(server, page, "Extend a Film", nodes)
     assert shown(frames[-33:]) == asked(positive(prompt))
+    (after,) = set(folder.glob("demo_*.safetensors")) - before - {file}
+    memory, _ = HistoryMemory.load(after)
+    assert memory.chunk == len(memory.log) == 3
 
 
 def test_keyframes(server, page):
@@ -114,10 +118,14 @@ def test_two_endings(server, page):
 
 
 def test_reroll_a_chunk(server, page):
-    frames, prompt, _ = film_of(server, page, "Re-roll a Chunk", {"Chunks 3 to 5": {"length": 33}})
+    """Another seed for the chunk in the middle: what is before it stays."""
+    nodes = {"Chunks 3 to 5": {"length": 33}}
+    frames, prompt, _ = film_of(server, page, "Re-roll a Chunk", nodes)
     assert len(frames) == 132
     for line, chunk in zip(lines_of(prompt), (2, 3)):
         assert shown(frames[33 * chunk :][:33]) == asked(line)
+    other, _, _ = film_of(server, page, "Re-roll a Chunk", {**nodes, "Chunk 2: re-roll its seed": {"seed": 8}})
+    assert alike(frames[:66], other[:66]) and not alike(frames[66:99], other[66:99])
 
 
 def test_long_film_to_disk(server, page):

@@ -15,7 +15,13 @@ from browser import (
     wait_until_ready,
 )
 
-FRONTENDS = {"1.35": "old_server", "1.45": "server", "1.58": "new_frontend_server"}
+# (server, Nodes 2.0) by names; other tests use the classic renderer of 1.45.
+FRONTENDS = {
+    "1.35": ("old_server", False),
+    "1.45 Nodes 2.0": ("server", True),
+    "1.58 classic": ("new_frontend_server", False),
+    "1.58 Nodes 2.0": ("new_frontend_server", True),
+}
 SCHEDULE = '0: it\'s <b>bold</b> & "new"\n1 cut: a red square'
 TABLE = [
     'chunk 0 (frame 0, 0.00 s) cut: it\'s <b>bold</b> & "new"',
@@ -67,13 +73,19 @@ CHANGE = """end => {
 
 
 @pytest.fixture(scope="module", params=FRONTENDS)
-def frontend(request):
-    return request.getfixturevalue(FRONTENDS[request.param])
+def frontend_and_vue(request):
+    server, vue = FRONTENDS[request.param]
+    return request.getfixturevalue(server), vue
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
-def vue(request):
-    return request.param
+@pytest.fixture(scope="module")
+def frontend(frontend_and_vue):
+    return frontend_and_vue[0]
+
+
+@pytest.fixture(scope="module")
+def vue(frontend_and_vue):
+    return frontend_and_vue[1]
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,14 @@ SLOW_TO_IMPORT = (
     "torchvision",
     "torchaudio",
     "torchsde",
+    "scipy.signal",
     "scipy.stats",
+    "comfy_kitchen",
+    "pydantic_settings",
     "kornia",
     "spandrel",
     "alembic.context",
-    "sqlalchemy",
+    "sqlalchemy.orm",
     "aiohttp.web",
     "av",
 )
@@ -29,10 +32,12 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(list(SLOW_TO_IMPORT))
 
 
-def start_process(comfy_path: Path, arguments: list[str], log_file: Path) -> multiprocessing.Process:
-    """`python main.py *arguments` in `comfy_path`; what it prints comes to the end of `log_file`."""
+def start_process(
+    comfy_path: Path, arguments: list[str], log_file: Path, script: str = "main.py"
+) -> multiprocessing.Process:
+    """`python script *arguments` in `comfy_path`; what it prints comes to the end of `log_file`."""
     environment = {**THREADS, **os.environ}
-    process = _forks.Process(target=_run, args=(comfy_path, arguments, log_file, environment), daemon=True)
+    process = _forks.Process(target=_run, args=(comfy_path, arguments, log_file, script, environment), daemon=True)
     with mock.patch.dict(os.environ, environment):
         process.start()
     return process
@@ -60,7 +65,7 @@ class PlainProcess(subprocess.Popen):
             pass
 
 
-def _run(comfy_path: Path, arguments: list[str], log_file: Path, environment: dict[str, str]) -> None:
+def _run(comfy_path: Path, arguments: list[str], log_file: Path, script: str, environment: dict[str, str]) -> None:
     os.environ.update(environment)  # the process that was forked has that of the first start
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
@@ -68,5 +73,5 @@ def _run(comfy_path: Path, arguments: list[str], log_file: Path, environment: di
     os.chdir(comfy_path)
     # As in a process of its own, where neither the tests' folders nor the pack's are on the path.
     sys.path[:] = [str(comfy_path), *(p for p in sys.path if Path(p) not in (TESTS.parent, *TESTS.iterdir()))]
-    sys.argv = ["main.py", *arguments]
-    runpy.run_path("main.py", run_name="__main__")
+    sys.argv = [script, *arguments]
+    runpy.run_path(script, run_name="__main__")

@@ -113,16 +113,6 @@ def test_workflow_and_prompt_are_in_the_file(server):
         assert (stream.frames, stream.average_rate, stream.codec_context.pix_fmt) == (33, 24, "yuv420p")
 
 
-def test_nothing_is_in_the_file_where_the_host_wants_no_metadata(comfy_path, tmp_path):
-    with ComfyServer(comfy_path, tmp_path / "base", extra_args=("--disable-metadata",)) as server:
-        write_tiny_wan_vae(server.models_dir / "vae" / "tiny_wan_vae.safetensors")
-        graph = Graph(server)
-        video = graph.sample_to_video(graph.load(), graph.vae(), positive=POSITIVE, length=33, steps="1")
-        outputs = graph.run(extra_data={"extra_pnginfo": {"workflow": {"nodes": [1, 2]}}})["outputs"]
-        with av.open(io.BytesIO(shown_video(server, outputs, video))) as container:
-            assert container.streams.video[0].frames == 33 and not {"workflow", "prompt"} & set(container.metadata)
-
-
 def test_sound(any_server):
     """Cut where the film ends, 66 frames at 22 a second."""
     graph = Graph(any_server)
