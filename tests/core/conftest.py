@@ -7,6 +7,14 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
+def forks():
+    """What processes are forked from begins to import, while other tests go on."""
+    from processes import get_ready
+
+    get_ready()
+
+
+@pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """A folder as the demo's: transformer/, text_encoder.safetensors, vae.safetensors."""
     from students import student

@@ -10,12 +10,9 @@ import shlex
 import shutil
 import signal
 import struct
-import subprocess
-import sys
 import termios
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import av
@@ -31,8 +28,10 @@ from helios_core.files import demo_folder
 from helios_core.media.codecs import VideoCodec
 from helios_core.media.frames import read_chunks
 from helios_core.media.video import VideoWriter
+from processes import start_helios
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("forks")
 
 
 def run(*arguments, status=0):
@@ -99,12 +98,10 @@ def test_streaming(model, tmp_path, capfdbinary):
     assert len(piped) == len(file) == 66 and all((x == y).all() for x, y in zip(piped, file))
 
 
-def begin(model, folder, *options, **how):
+def begin(model, folder, *options, **output):
     """A film in a process of its own, that works in `folder`."""
-    command = [sys.executable, "-m", "helios_core", "generate", "A red star.", "--model", model, "--size", "64x64"]
-    hang_up = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([*command, *options], cwd=folder, env=env, preexec_fn=hang_up, **how)
+    film = ["generate", "A red star.", "--model", model, "--size", "64x64", "--steps", "1"]
+    return start_helios(folder, [*film, *options], **output)
 
 
 def chunks_in_file(film):
@@ -115,12 +112,16 @@ def chunks_in_file(film):
 
 def test_a_player_that_is_closed(model, tmp_path):
     """The film goes on without it."""
-    options = "--length", "165", "--stream", "-o", "a.mp4"
-    with begin(model, tmp_path, *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as film:
-        assert film.stdout.read(100)
-        film.stdout.close()
-        said = film.stderr.read().decode()
-    assert film.returncode == 0 and "the film is still being made" in said and "Traceback" not in said
+    (ours, theirs), said = os.pipe(), tmp_path / "said.txt"
+    with said.open("w") as errors:
+        options = "--length", "165", "--stream", "-o", "a.mp4"
+        film = begin(model, tmp_path, *options, stdout=theirs, stderr=errors.fileno())
+    os.close(theirs)
+    assert os.read(ours, 100)
+    os.close(ours)
+    film.join(300)
+    assert film.exitcode == 0
+    assert "the film is still being made" in said.read_text() and "Traceback" not in said.read_text()
     assert len(frames(tmp_path / "a.mp4")) == 165
     assert HistoryMemory.load(tmp_path / "a.safetensors")[0].chunk == 5
 
@@ -287,30 +288,34 @@ def test_a_video_begins_with_its_last_windows(tmp_path):
 def test_films_that_are_ended_from_outside(model, tmp_path):
     """Begun at once in one folder, none takes another's name. A film holds what its memory counts, to the frame unless
     it is killed; then up to a chunk more, never less. A second signal does not hurry it, nor does a player hold it."""
-    options, how = ("--length", "100000", "--stream"), dict(stderr=subprocess.PIPE, text=True)
-    outputs = subprocess.PIPE, subprocess.DEVNULL  # the first one is not read
-    films = [begin(model, tmp_path, *options, stdout=output, **how) for output in outputs]
+    (unread, player), nobody, films = os.pipe(), os.open(os.devnull, os.O_WRONLY), []
+    said = [tmp_path / "hung up.txt", tmp_path / "killed.txt"]
+    for stdout, errors in zip((player, nobody), said):
+        with errors.open("w") as stderr:
+            options = "--length", "100000", "--stream"
+            films.append(begin(model, tmp_path, *options, stdout=stdout, stderr=stderr.fileno()))
+        os.close(stdout)
     names = {"helios", "helios-2"}
     while not all(chunks_in_file(tmp_path / name) for name in names):
-        assert all(film.poll() is None for film in films), [film.communicate()[1] for film in films]
+        assert all(film.is_alive() for film in films), [errors.read_text() for errors in said]
         time.sleep(0.05)
-    for film, number in zip(films, (signal.SIGHUP, signal.SIGKILL)):
-        film.send_signal(number)
+    for film, number, errors in zip(films, (signal.SIGHUP, signal.SIGKILL), said):
+        os.kill(film.pid, number)
         if number == signal.SIGHUP:
-            film.send_signal(signal.SIGTERM)
-        said = film.stderr.read()
-        film.wait()
+            os.kill(film.pid, signal.SIGTERM)
+        film.join(300)
         if number == signal.SIGKILL:
             (name,) = names
         else:
-            assert film.returncode == 130
+            assert film.exitcode == 130
             command = r": \S+ -m helios_core extend \S+/(\S+)\.safetensors --length (\d+)\nstopped\n$"
-            name, missing = re.search(r"\nto continue in a new film" + command, said).groups()
+            name, missing = re.search(r"\nto continue in a new film" + command, errors.read_text()).groups()
             names.remove(name)
         counted = HistoryMemory.load(tmp_path / f"{name}.safetensors")[0].chunk * 33
         more = len(frames(tmp_path / f"{name}.mp4")) - counted
         assert more == 0 or number == signal.SIGKILL and 0 < more <= 33
         assert number == signal.SIGKILL or counted + int(missing) == 3031 * 33  # 100,000 frames and what fills a chunk
+    os.close(unread)
 
 
 def test_a_closed_terminal(model, tmp_path):
@@ -326,18 +331,22 @@ def test_a_closed_terminal(model, tmp_path):
         time.sleep(0.01)
     os.close(ours)
     assert b"step/s" in said
-    film.send_signal(signal.SIGHUP)
-    film.send_signal(signal.SIGTERM)
-    assert film.wait(300) == 130
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        os.kill(film.pid, number)
+    film.join(300)
+    assert film.exitcode == 130
     counted = HistoryMemory.load(tmp_path / "helios.safetensors")[0].chunk * 33
     assert len(frames(tmp_path / "helios.mp4")) == counted
 
 
 def test_nobody_listens(model, tmp_path):
     """A closed pipe does not end the film either."""
-    film = begin(model, tmp_path, "--length", "66", stderr=subprocess.PIPE)
-    film.stderr.close()
-    film.wait(300)
+    ours, theirs = os.pipe()
+    film = begin(model, tmp_path, "--length", "66", stderr=theirs)
+    for end in (ours, theirs):
+        os.close(end)
+    film.join(300)
+    assert film.exitcode == 0
     assert len(frames(tmp_path / "helios.mp4")) == 66
 
 
@@ -420,6 +429,13 @@ def test_parts_are_found_beside_a_model(tmp_path):
     assert find_beside(w / "diffusion_models" / "Helios-Mid", "text_encoder") == wanted
     with pytest.raises(FileNotFoundError, match="--vae"):
         find_beside(w / "diffusion_models" / "Helios-Mid", "vae")
+
+
+def test_parts_are_found_in_the_hubs_cache(tmp_path):
+    snapshot = tmp_path / "models--BestWishYsh--Helios-Mid" / "snapshots" / "abc"
+    for part in ("transformer", "text_encoder", "vae"):
+        (snapshot / part).mkdir(parents=True)
+    assert find_beside(tmp_path / "models--BestWishYsh--Helios-Mid", "vae") == snapshot / "vae"
 
 
 def test_a_model_that_does_not_tell_its_variant(model, tmp_path, capsys):
