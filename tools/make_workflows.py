@@ -20,7 +20,7 @@ sys.path[:0] = [str(PACK), *(str(PACK / "tests" / folder) for folder in ("host",
 
 from playwright.sync_api import sync_playwright  # noqa: E402
 from workflow_graphs import APPS, NEWER, TEXT_ENCODER, VAE, WORKFLOWS  # noqa: E402
-from workflow_layout import Sizes, layout, measured  # noqa: E402
+from workflow_layout import Sizes, layout, measured, with_advanced  # noqa: E402
 
 from browser import build_workflow, load_workflow, screenshot  # noqa: E402
 from comfy_process import PlainProcess  # noqa: E402
@@ -57,12 +57,10 @@ def frontend(server, chromium):
 
 def build(page, name, columns, links, sizes) -> dict:
     nodes, groups = layout(columns, sizes)
-    workflow = build_workflow(page, nodes, links, groups)
+    workflow = with_advanced(build_workflow(page, nodes, links, groups), nodes)
     ids = {spec["name"]: node["id"] for spec, node in zip(nodes, sorted(workflow["nodes"], key=lambda n: n["id"]))}
     for node, spec in zip(sorted(workflow["nodes"], key=lambda n: n["id"]), nodes):
         node["size"] = [round(side) for side in spec["size"]]  # what the classic renderer adds it adds again
-        if spec.get("advanced"):
-            node["showAdvanced"] = True
     workflow.pop("id", None)
     workflow["extra"] = {}
     if name in APPS:

@@ -69,6 +69,11 @@ def keep(title, note):
     return "Keep for later", KEEP, [saved, markdown(title, note)]
 
 
+def join(name):
+    """Two films' latents one after the other."""
+    return node(name, "LatentConcat", collapsed=True, dim="t")
+
+
 def output(end="", small_gpu=False, prefix="video/Helios", short=False):
     """Rows that decode and save; `end` tells several outputs apart, `short` ones fold what has nothing to set."""
     tiled = {"tiling": "on"} if small_gpu else {}
@@ -154,7 +159,7 @@ def extend(prompt, note):
     """The nodes that join both parts are bypassed until the first part is chosen."""
     load = node("memory", "HeliosLoadMemory", memory_file=LATEST)
     before = node("before", "LoadVideo", title="The first part (bypassed)", file=YOUR_VIDEO)
-    join = node("join", "HeliosJoinVideos", title="The whole film (bypassed)")
+    whole = node("join", "HeliosJoinVideos", title="The whole film (bypassed)")
     _, _, (saved, _) = keep("", "")
     columns = [
         models(),
@@ -164,7 +169,7 @@ def extend(prompt, note):
             [load, text("positive", "How it goes on", prompt), markdown("Extend a film", note)],
         ),
         ("Film", FILM, [sampler(length=66)]),
-        ("Decode and save", OUTPUT, [*output(prefix="video/Helios extended"), {**join, "mode": BYPASSED}]),
+        ("Decode and save", OUTPUT, [*output(prefix="video/Helios extended", short=True), {**whole, "mode": BYPASSED}]),
         ("Keep and join", KEEP, [saved, {**before, "mode": BYPASSED}]),
     ]
     links = [MODEL, MEMORY, *KEPT, ("model", "MODEL", "memory", "model"), *prompt_links("positive", to="sampler")]
@@ -190,15 +195,13 @@ def two_endings(beginning, sunny, stormy):
             NARROW,
             [sampler("first", "Beginning: 3 chunks"), markdown("Two endings", words.ENDINGS_NOTE)],
         ),
-        ("Ending A", NARROW, [sampler("ending sunny", "Ending A: 2 chunks", length=66)]),
-        ("Ending B", NARROW, [sampler("ending stormy", "Ending B: 2 chunks", length=66)]),
+        ("Ending A", NARROW, [sampler("ending sunny", "Ending A: 2 chunks", length=66), join("join sunny")]),
+        ("Ending B", NARROW, [sampler("ending stormy", "Ending B: 2 chunks", length=66), join("join stormy")]),
         (
             "Two films",
             NARROW,
             [
-                node("join sunny", "LatentConcat", collapsed=True, dim="t"),
                 *output(" sunny", prefix="video/Helios ending A", short=True),
-                node("join stormy", "LatentConcat", collapsed=True, dim="t"),
                 *output(" stormy", prefix="video/Helios ending B", short=True),
             ],
         ),
@@ -232,8 +235,8 @@ def reroll(story):
             "Join and save",
             NARROW,
             [
-                node("join", "LatentConcat", collapsed=True, dim="t"),
-                node("join all", "LatentConcat", collapsed=True, dim="t"),
+                join("join"),
+                join("join all"),
                 *output(short=True),
             ],
         ),

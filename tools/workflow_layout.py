@@ -23,7 +23,7 @@ GROWS = {
     "HeliosLoadMemory": (LINES, 0),
     "HeliosSaveMemory": (LINES, 0.95),
     "HeliosJoinVideos": (LINES, 0),
-    "SaveVideo": (0, 0.78),
+    "SaveVideo": (0, 0.72),
     "SaveImage": (0, 1),
     "PreviewImage": (0, 1),
 }
@@ -69,7 +69,7 @@ class Sizes:
         by_renderer = []
         for vue in (False, True):
             set_setting(page, "Comfy.VueNodes.Enabled", vue)
-            build_workflow(page, nodes)
+            load_workflow(page, with_advanced(build_workflow(page, nodes), nodes))
             page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.setDirty(true, true); }")
             page.wait_for_timeout(4000)
             by_renderer.append([round(height) for height in page.evaluate(HEIGHTS, vue)])
@@ -81,7 +81,7 @@ class Sizes:
         """(height to give the node, height to leave for it)."""
         classic, vue = self._heights[self._key(spec, width)]
         if spec.get("collapsed"):
-            return 0, vue - GAP * 3 // 4
+            return 0, vue + 2 - GAP  # close to its neighbours
         if spec["type"] in PICTURES:
             given = 100 + round(PICTURES[spec["type"]] * width)
             return given, given + 20
@@ -101,6 +101,14 @@ class Sizes:
     def _key(spec, width):
         written = spec.get("text") or [v for k, v in spec.get("widgets", {}).items() if k in LONGEST]
         return spec["type"], width, str(written), bool(spec.get("advanced")), bool(spec.get("collapsed"))
+
+
+def with_advanced(workflow: dict, specs: list[dict]) -> dict:
+    """A workflow built of `specs`, with the advanced widgets in view of those that want it."""
+    for node, spec in zip(sorted(workflow["nodes"], key=lambda node: node["id"]), specs):
+        if spec.get("advanced"):
+            node["showAdvanced"] = True
+    return workflow
 
 
 def as_row(row) -> list[dict]:
