@@ -36,11 +36,17 @@ def open_files() -> int:
 SOUNDS = {"silent": None, "sound": (torch.rand(2, 48000 * 9), 48000)}
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The bytes of the film, with and without sound."""
+    return {name: film(tmp_path_factory.mktemp(name) / "whole.mp4", sound) for name, sound in SOUNDS.items()}
+
+
 @pytest.mark.parametrize("sound", SOUNDS)
 @pytest.mark.parametrize("share", [0.0001, 0.1, 0.2, 0.45, 0.7, 0.9, 0.97, 0.999])
-def test_what_was_written_plays(tmp_path, monkeypatch, share, sound):
+def test_what_was_written_plays(tmp_path, monkeypatch, whole, share, sound):
     """Wherever it is full: at the beginning, in a fragment, or while the file is made an ordinary one at the end."""
-    limit, write = int(share * film(tmp_path / "whole.mp4", SOUNDS[sound])), GrowingFile._write
+    limit, write = int(share * whole[sound]), GrowingFile._write
 
     def small(self, rest):
         room = max(0, limit - self.file.tell())
@@ -79,7 +85,7 @@ def test_a_real_disk(tmp_path):
         subprocess.run(["umount", str(small)], check=True)
 
 
-@pytest.mark.parametrize("room", [0, *range(2500, 5000, 250), 10**6])
+@pytest.mark.parametrize("room", [0, *range(2500, 5000, 500), 10**6])
 def test_what_is_saved_beside_it_finds_the_disk_full(tmp_path, monkeypatch, room):
     """With so many bytes left the file is made an ordinary one, or stays as it was, whole fragments in a row."""
     limit, write = [], GrowingFile._write
