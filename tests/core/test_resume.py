@@ -1,7 +1,6 @@
 """A film that is cut off: the same command continues it, and nothing else does."""
 
 import json
-import multiprocessing
 import os
 import random
 import subprocess
@@ -20,8 +19,10 @@ from helios_core.command import autosave
 from helios_core.command.main import main
 from helios_core.command.model_files import ModelFiles
 from helios_core.media.video import VideoWriter
+from processes import start_helios
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("forks")
 STAR = ["generate", "A large red star moves right on a navy background.", "--steps", "1", "--size", "64x64"]
 
 
@@ -69,61 +70,6 @@ def no_sampling():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ModelFiles, "load_denoiser", None)
         yield
-
-
-@pytest.fixture(scope="module")
-def processes():
-    """Makes processes that have imported all they need, and take no seconds to begin."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["helios_core.command.generate", "helios_core.media.codecs", "diffusers", "transformers"]
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        context.Process(target=int).start()
-        yield context
-
-
-CHUNKS, KILLS = 6, 10
-
-
-@pytest.mark.timeout(1800)  # a minute where nobody else works
-def test_killed_at_random_moments(folder, processes):
-    """In the end the bits of one unbroken run; no chunk that was finished is made a second time."""
-    chance, made, seed, kills = random.Random(5), {}, 0, 0
-
-    def film(name, seed):
-        return ["--length", str(33 * CHUNKS), "--seed", str(seed), "-o", f"{folder / name}-{seed}.mp4"]
-
-    def on_disk():
-        return {path: path.stat().st_mtime_ns for path in folder.glob("helios-chunks/*/[0-9a-f]*.safetensors")}
-
-    while kills < KILLS:
-        process = processes.Process(target=main, args=([*STAR, *film("cut", seed)],))
-        process.start()
-        wanted, end = len(made) + chance.choice((0, 0, 1)), time.monotonic() + 300
-        while len(on_disk()) < wanted and process.is_alive():
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.5))
-        process.kill()
-        process.join()
-        now = on_disk()
-        assert made.items() <= now.items() and len(now) <= CHUNKS * (seed + 1)
-        made = now
-        kills += process.exitcode == -9
-        seed += process.exitcode == 0  # a quick machine: another film
-    assert made
-    for number in range(seed + 1):
-        cut, whole = (folder / f"{name}-{number}.mp4" for name in ("cut", "whole"))
-        memory = cut.with_suffix(".safetensors")
-        if not memory.exists() or HistoryMemory.load(memory)[0].chunk < CHUNKS:
-            run(*film("cut", number))
-        run(*film("whole", number), "--no-autosave")
-        assert same_film(cut, whole)
-    assert made.items() <= (done := on_disk()).items() and len(done) == CHUNKS * (seed + 1)
-    assert not list(folder.glob(".*"))
 
 
 def test_the_same_command_continues_its_film(folder, capsys):
@@ -230,6 +176,50 @@ def test_old_films_make_room(folder, capsys, monkeypatch):
     assert (folder / "helios-chunks" / f"{0:032x}").is_dir() and len(list(Path("helios-chunks").iterdir())) == 3
 
 
+CHUNKS, KILLS = 6, 10
+
+
+@pytest.mark.timeout(1800)  # a minute where nobody else works
+def test_killed_at_random_moments(folder):
+    """In the end the bits of one unbroken run; no chunk that was finished is made a second time."""
+    chance, made, seed, kills = random.Random(5), {}, 0, 0
+
+    def film(name, seed):
+        return ["--length", str(33 * CHUNKS), "--seed", str(seed), "-o", f"{folder / name}-{seed}.mp4"]
+
+    def on_disk():
+        return {path: path.stat().st_mtime_ns for path in folder.glob("helios-chunks/*/[0-9a-f]*.safetensors")}
+
+    def is_whole(seed):
+        memory = folder / f"cut-{seed}.safetensors"
+        return memory.exists() and HistoryMemory.load(memory)[0].chunk == CHUNKS
+
+    while kills < KILLS:
+        process = start_helios(folder, [*STAR, *film("cut", seed)])
+        wanted, end = len(made) + chance.choice((0, 0, 1)), time.monotonic() + 300
+        while len(on_disk()) < wanted and process.is_alive():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.5))
+        process.kill()
+        process.join()
+        now = on_disk()
+        assert made.items() <= now.items() and len(now) <= CHUNKS * (seed + 1)
+        made = now
+        assert process.exitcode in (-9, 0)
+        kills += process.exitcode == -9
+        seed += is_whole(seed)  # another film
+    assert made
+    for number in range(seed + 1):
+        cut, whole = (folder / f"{name}-{number}.mp4" for name in ("cut", "whole"))
+        if not is_whole(number):
+            run(*film("cut", number))
+        run(*film("whole", number), "--no-autosave")
+        assert same_film(cut, whole)
+    assert made.items() <= (done := on_disk()).items() and len(done) == CHUNKS * (seed + 1)
+    assert not list(folder.glob(".*"))
+
+
 WITHOUT = """
 import sys
 class Missing:
@@ -242,15 +232,27 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("missing", ["torch", "av", "diffusers", "filelock"])
+def says_what_is_missing(line, package):
+    return line == f'helios: {package} is not installed; run: pip install "{ROOT}[cli]"'
+
+
+@pytest.mark.parametrize("missing", ["torch", "av"])
 def test_a_missing_package_is_named(tmp_path, missing):
     """In one line, how to get it too; that something happens is said before the first of them is imported."""
     how = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     ran = subprocess.run([sys.executable, "-c", WITHOUT, missing, *STAR, "-o", "x.mp4"], **how)
     said = ran.stderr.splitlines()
-    assert ran.returncode == 1 and said[0] == "loading PyTorch"
-    assert said[-1] == f'helios: {missing} is not installed; run: pip install "{ROOT}[cli]"'
+    assert ran.returncode == 1 and said[0] == "loading PyTorch" and says_what_is_missing(said[-1], missing)
     assert "Traceback" not in ran.stderr and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("missing", ["diffusers", "filelock"])
+def test_a_package_that_is_missing_later(folder, monkeypatch, capsys, missing):
+    """What is imported only when it is needed; no file is left then either."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    run("-o", "x.mp4", status=1)
+    assert says_what_is_missing(capsys.readouterr().err.splitlines()[-1], missing)
+    assert not list(folder.iterdir())
 
 
 def test_help_needs_no_torch(tmp_path):

@@ -85,9 +85,8 @@ for k in range(1000):
 """
 
 
-@pytest.mark.parametrize("after", [6, 12])
-def test_a_kill_leaves_what_was_written(tmp_path, after):
-    path = tmp_path / "film.mp4"
+def test_a_kill_leaves_what_was_written(tmp_path):
+    path, after = tmp_path / "film.mp4", 12
     with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if int(line) == after:
@@ -263,7 +262,10 @@ def test_no_more_than_two_chunks_wait(tmp_path, monkeypatch):
 
     producer = threading.Thread(target=produce)
     producer.start()
-    time.sleep(1)
+    while len(seen) < 3:
+        assert producer.is_alive()
+        time.sleep(0.01)
+    producer.join(0.5)
     assert len(seen) == 3  # one is being encoded, two wait
     go.set()
     producer.join(20)
@@ -390,9 +392,9 @@ torch.set_num_threads(1)
 def rss():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 with VideoWriter(sys.argv[1], audio=(torch.zeros(1, 48000 * 10), 48000)) as writer:
-    for k in range(300):
+    for k in range(101):
         writer.write(torch.rand(33, 32, 32, 3))
-        if k == 50:
+        if k == 30:
             start = rss()
 print(rss() - start)
 """
@@ -401,4 +403,5 @@ print(rss() - start)
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux' /proc")
 def test_length_takes_no_memory(tmp_path):
     run = [sys.executable, "-c", FLAT, str(tmp_path / "film.mp4")]
-    assert float(subprocess.run(run, capture_output=True, text=True, check=True).stdout) < 15  # MB
+    more = float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    assert more < 4  # MB; 70 chunks have 7, and as floats 28
