@@ -426,38 +426,51 @@ def test_fingerprints_last():
 
 
 SAVES = """
-import sys, torch
+import os, sys, torch
 from dataclasses import replace
 from helios_core import Chunk, ChunkStore, HistoryMemory, Start
 store, memory = ChunkStore(sys.argv[1], "0" * 32), HistoryMemory.empty(512, 512)
 memory = replace(memory, rng_state=torch.Generator().get_state())
-print("ready", flush=True)
-for k in range(10**6):
-    start = Start(replace(memory, chunk=k), ((1.0, "sea"),), {})
-    store.save(Chunk(k, torch.full((1, 16, 9, 64, 64), float(k)), memory, start, {"chunk": k}))
-"""
+for line in sys.stdin:
+    if writer := os.fork():
+        print(writer, flush=True)
+        print(os.waitpid(writer, 0)[1], flush=True)
+        continue
+    for k in range(10**6):
+        start = Start(replace(memory, chunk=k), ((1.0, "sea"),), {})
+        store.save(Chunk(k, torch.full((1, 16, 9, 64, 64), float(k)), memory, start, {"chunk": k}))
+"""  # for each line that it reads, a process that saves until it is killed
 
 
 def test_kills_while_writing(tmp_path, store, caplog):
     """Whatever is there under a chunk's name is whole; what is half written has another."""
-    halves = 0
-    for _ in range(4):
-        with subprocess.Popen([sys.executable, "-c", SAVES, str(tmp_path)], stdout=subprocess.PIPE) as process:
-            process.stdout.readline()
+    halves, pipe = 0, dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", SAVES, str(tmp_path)], **pipe, text=True) as process:
+        for _ in range(4):
+            print(file=process.stdin, flush=True)
+            writer = int(process.stdout.readline())
             time.sleep(random.uniform(0.01, 0.1))
             while not list(store.folder.glob(".*")):  # on a busy machine the delay alone may never meet a write
-                assert process.poll() is None
-            process.send_signal(signal.SIGKILL)
-        memory = replace(HistoryMemory.empty(512, 512), rng_state=torch.Generator().get_state())
-        names = {p.name for p in files(store)}
-        for k in range(len(names)):
-            start = Start(replace(memory, chunk=k), ((1.0, "sea"),), {})
-            latents, _, record = store.load(start)
-            assert (latents == k).all() and record == {"chunk": k}
-            names.remove(store._path(store._name(start)).name)
-        assert not names and not caplog.records
-        halves += len(list(store.folder.glob(".*")))
-        for path in store.folder.iterdir():
-            path.unlink()
+                os.kill(writer, 0)  # raises where there is none any more
+            os.kill(writer, signal.SIGKILL)
+            assert int(process.stdout.readline()) == signal.SIGKILL
+            halves += whole_or_half(store, caplog)
+        process.stdin.close()
     print(f"{halves} of 4 kills came in the middle of a write")
     assert halves
+
+
+def whole_or_half(store, caplog) -> int:
+    """How many files are half written, under names of their own; empties the folder."""
+    memory = replace(HistoryMemory.empty(512, 512), rng_state=torch.Generator().get_state())
+    names = {p.name for p in files(store)}
+    for k in range(len(names)):
+        start = Start(replace(memory, chunk=k), ((1.0, "sea"),), {})
+        latents, _, record = store.load(start)
+        assert (latents == k).all() and record == {"chunk": k}
+        names.remove(store._path(store._name(start)).name)
+    assert not names and not caplog.records
+    halves = len(list(store.folder.glob(".*")))
+    for path in store.folder.iterdir():
+        path.unlink()
+    return halves

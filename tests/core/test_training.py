@@ -1,6 +1,7 @@
 """The training of the demo: its world, what is measured in it, the paths that are learned, going on after a stop."""
 
 import json
+import os
 import re
 import runpy
 import sys
@@ -51,6 +52,12 @@ from training.world import COLOURS, GROUNDS, Scene, Thing, X, Y, caption, make_f
 STAGES = (0, 1, 2)
 
 
+@pytest.fixture
+def shallow(monkeypatch):
+    """New networks have two blocks: which lesson is given does not depend on how deep they are."""
+    monkeypatch.setattr(transformer, "CONFIG", replace(transformer.CONFIG, num_layers=2))
+
+
 def test_captions_say_it():
     rng = np.random.default_rng(0)
     for _ in range(200):
@@ -77,13 +84,13 @@ def test_what_is_drawn_is_measured():
     """The control of every figure: drawn films are all that was asked, and go where they would have."""
     demo = Drawn(None, None, Whole(), None)
     everything = dict(ground=1.0, colour=1.0, shape=1.0, motion=1.0, size=1.0, count=1.0)
-    found = evaluate.prompts(demo, 30, seed=1)
+    found = evaluate.prompts(demo, 12, seed=1)
     assert found.pop("rows") and found == everything
-    found = evaluate.cuts(demo, 6, seed=1)
+    found = evaluate.cuts(demo, 3, seed=1)
     assert found.pop("motion") > 0.5 and found["ground and colour"] == found["shape"] == found["count"] == 1
-    way = list(evaluate.blends(demo, 3, seed=1).values())
+    way = list(evaluate.blends(demo, 2, seed=1).values())
     assert way == pytest.approx([0, 0, 0.5, 1, 1], abs=0.05)
-    found = evaluate.pictures(demo, 2, seed=1)
+    found = evaluate.pictures(demo, 1, seed=1)
     assert found["ground and colour of chunk 5"] == found["begins there"] == 1 and found["pixels off"] == 0
     found = evaluate.videos(demo, 8, seed=1)
     assert found["goes on"] == found["begins there"] == 1 and found["pixels off"] == 0 < 20 < found["a guess"]
@@ -174,7 +181,7 @@ def test_films_are_kept_and_counted(tmp_path, monkeypatch):
 
 
 def test_the_command(tmp_path, monkeypatch):
-    """Processes of its own for the films, a demo of what is learned, here nothing, and the evaluation of that."""
+    """A process of its own for the films, a demo of what is learned, here nothing, and the evaluation of that."""
     runs, demo = tmp_path / "runs", tmp_path / "runs" / "demo"
     for name in ("films", "clips"):
         (runs / name).mkdir(parents=True)
@@ -183,12 +190,16 @@ def test_the_command(tmp_path, monkeypatch):
         tensors, stories = encoded(3, chunks)
         told = [{**story, "scenes": [asdict(scene) for scene in story["scenes"]]} for story in stories]
         write_whole(runs / name / "00000.safetensors", save(tensors, {"stories": json.dumps(told)}))
-    evaluated = []
+    evaluated, compiled = [], []
     monkeypatch.setattr(report, "write", lambda folder, *_: evaluated.append(load_checkpoint(folder / "transformer")))
     monkeypatch.setattr(transformer, "learn_words", lambda *_, **__: 1.0)
+    monkeypatch.setattr(transformer, "make_tokenizer", lambda: make_tokenizer(500))
+    monkeypatch.setattr(torch, "compile", lambda what, **_: compiled.append(what) or what)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     nothing = [f"--{what}={count}" for what, count in dict(films=3, clips=3, steps=0, rounds=0, guided=0).items()]
     monkeypatch.setattr(sys, "argv", ["training", f"--runs={runs}", "--device=cpu", *nothing])
     runpy.run_module("training", run_name="__main__", alter_sys=True)
+    assert compiled[0] is torch.sin  # before anything else, to know that there is a compiler
     assert [checkpoint.config.num_layers for checkpoint in evaluated] == [transformer.CONFIG.num_layers]
     assert {path.name for path in demo.glob("*.safetensors")} == {"text_encoder.safetensors", "vae.safetensors"}
 
@@ -377,10 +388,10 @@ def test_words_are_learned():
     torch.manual_seed(0)
     tokenizer, encoder = sentencepiece.SentencePieceProcessor(model_proto=make_tokenizer(2000)), make_encoder()
     assert answers(Scene("navy", (Thing("star", "yellow", "medium", "right"),))) == [4, 4, 3, 2, 2, 0, 0, 0, 0]
-    assert learn_words(encoder, tokenizer, steps=200, log=lambda text: None) > 0.8
+    assert learn_words(encoder, tokenizer, steps=200, batch=16, log=lambda text: None) > 0.75  # of 0.44 unread
 
 
-def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
+def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch, shallow):
     """Steps and the optimizers' too are counted on; the files hold what was learned."""
     phases = (transformer.Phase(0.25, {0: 2}, alone=True), transformer.Phase(1, {BASE: 1, 0: 1}))
     monkeypatch.setattr(transformer, "PHASES", phases)
@@ -408,7 +419,7 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
         torch.testing.assert_close(read.state_dict()[key], tensor, rtol=0.01, atol=1e-6)
 
 
-def test_the_teacher_is_sampled():
+def test_the_teacher_is_sampled(shallow):
     """From where a stage begins to where it ends, as far as its flow goes; the last end is the chunk, and is
     remembered."""
     batch, teacher = films().batch(2, np.random.default_rng(3)), student()
@@ -429,7 +440,7 @@ def test_the_teacher_is_sampled():
     assert after.before == batch.after and (after.weight == 1).all()
 
 
-def test_what_goes_on_is_not_guided():
+def test_what_goes_on_is_not_guided(shallow):
     """What is told anew is, and a film's first chunk."""
     batch = films().batch(3, np.random.default_rng(3))
     anchor = torch.stack([torch.zeros_like(batch.anchor[0]), *[torch.ones_like(batch.anchor[0])] * 2])
@@ -445,7 +456,7 @@ def test_what_goes_on_is_not_guided():
     assert differs.tolist() == [True, False, True]
 
 
-def test_guidance_is_learned(tmp_path, monkeypatch):
+def test_guidance_is_learned(tmp_path, monkeypatch, shallow):
     """What the teacher says with guidance; at full size and in stage 0, what it says without."""
     for name, value in (("BATCH", 2), ("LEARN", 2), ("GUIDED", {BASE: 1, 0: 3, 1: 3, 2: 2})):
         monkeypatch.setattr(distill, name, value)
@@ -458,7 +469,7 @@ def test_guidance_is_learned(tmp_path, monkeypatch):
     monkeypatch.setattr(distill, "flow_loss", learn_and_tell)
     learned = distill.guide(films(), teacher, path, 1, log=told.append)
     assert [stage for stage, *_ in lessons] == 2 * [BASE, 0, 1, 2]
-    for stage, batch, ends, teach in lessons:
+    for stage, batch, ends, teach in lessons[4:]:  # the teacher stays as it was
         x, t = ends[0] if ends else batch.x0, torch.full((len(batch.x0),), 500.0)
         with torch.no_grad():
             none = replace(batch, before=("",) * len(x), after=("",) * len(x))
@@ -506,7 +517,7 @@ def test_things_are_found_in_latents():
     assert torch.equal(distill.cover_of(latents), where)
 
 
-def test_few_steps_are_learned_from_many(tmp_path, monkeypatch):
+def test_few_steps_are_learned_from_many(tmp_path, monkeypatch, shallow):
     """The ends that the teacher reached are learned, in stage 0 of what is new, and the file is there to go on from."""
     monkeypatch.setattr(distill, "TEACHER", replace(distill.TEACHER, steps=(1, 2, 1)))
     for name, value in (("BATCH", 2), ("CHOICES", 3), ("LEARN", 2), ("PICKS", 1), ("SIZES", {0: 3, 1: 2, 2: 1})):
