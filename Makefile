@@ -6,6 +6,8 @@ PYTHON ?= python3
 # Behind a company's proxy only the system knows its certificates; uv changed the name of this setting.
 export UV_SYSTEM_CERTS ?= true
 export UV_NATIVE_TLS ?= true
+# Or every process of the tests compiles torch and its like anew: 20 seconds in place of 6.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 # Where host tests look too: $COMFYUI_PATH, the ComfyUI that this pack lies in, ~/ComfyUI.
 COMFYUI := $(firstword $(wildcard $(addsuffix /main.py,$(COMFYUI_PATH) ../.. $(HOME)/ComfyUI)))

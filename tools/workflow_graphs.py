@@ -166,7 +166,7 @@ def extend(prompt, note):
         (
             "The film so far",
             PROMPTS,
-            [load, text("positive", "How it goes on", prompt), markdown("Extend a film", note)],
+            [load, text("positive", "How it goes on", prompt, most=160), markdown("Extend a film", note)],
         ),
         ("Film", FILM, [sampler(length=66)]),
         ("Decode and save", OUTPUT, [*output(prefix="video/Helios extended", short=True), {**whole, "mode": BYPASSED}]),
@@ -178,6 +178,8 @@ def extend(prompt, note):
 
 
 def two_endings(beginning, sunny, stormy):
+    decode_a, *save_a = output(" sunny", prefix="video/Helios ending A", short=True)
+    decode_b, *save_b = output(" stormy", prefix="video/Helios ending B", short=True)
     columns = [
         models(),
         (
@@ -195,16 +197,13 @@ def two_endings(beginning, sunny, stormy):
             NARROW,
             [sampler("first", "Beginning: 3 chunks"), markdown("Two endings", words.ENDINGS_NOTE)],
         ),
-        ("Ending A", NARROW, [sampler("ending sunny", "Ending A: 2 chunks", length=66), join("join sunny")]),
-        ("Ending B", NARROW, [sampler("ending stormy", "Ending B: 2 chunks", length=66), join("join stormy")]),
+        ("Ending A", NARROW, [sampler("ending sunny", "Ending A: 2 chunks", length=66), join("join sunny"), decode_a]),
         (
-            "Two films",
+            "Ending B",
             NARROW,
-            [
-                *output(" sunny", prefix="video/Helios ending A", short=True),
-                *output(" stormy", prefix="video/Helios ending B", short=True),
-            ],
+            [sampler("ending stormy", "Ending B: 2 chunks", length=66), join("join stormy"), decode_b],
         ),
+        ("Two films", NARROW, [*save_a, *save_b]),
     ]
     links = [("memory", "memory", "first", "memory")]
     for name, to in (("beginning", "first"), ("sunny", "ending sunny"), ("stormy", "ending stormy")):
@@ -222,14 +221,7 @@ def reroll(story):
         models(),
         ("Prompts over time", FILM, [schedule(story), memory()]),
         ("Before", NARROW, [sampler("before", "Chunks 0 and 1", length=66)]),
-        (
-            "Chunk 2",
-            NARROW,
-            [
-                sampler("chunk", "Chunk 2: re-roll its seed", length=33, seed=7),
-                markdown("Re-roll a chunk", words.REROLL_NOTE),
-            ],
-        ),
+        ("Chunk 2", NARROW, [sampler("chunk", "Chunk 2: re-roll its seed", length=33, seed=7)]),
         ("After", NARROW, [sampler("after", "Chunks 3 to 5", length=99, seed=43)]),
         (
             "Join and save",
@@ -238,6 +230,7 @@ def reroll(story):
                 join("join"),
                 join("join all"),
                 *output(short=True),
+                markdown("Re-roll a chunk", words.REROLL_NOTE),
             ],
         ),
     ]

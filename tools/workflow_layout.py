@@ -16,19 +16,19 @@ GROUP = "#3f789e"
 LINES = 80
 GROWS = {
     "HeliosModelLoader": (LINES, 0),  # how to get the model, where it is missing
-    "HeliosChunkSampler": (LINES, 0.6),
+    "HeliosChunkSampler": (LINES, 0.67),
     "HeliosSampleToVideo": (LINES, 0.6),
-    "HeliosPromptSchedule": (LINES, 0),
+    "HeliosPromptSchedule": (110, 0),
     "HeliosHistoryMemory": (LINES, 0),
-    "HeliosLoadMemory": (LINES, 0),
+    "HeliosLoadMemory": (50, 0.8),
     "HeliosSaveMemory": (LINES, 0.95),
     "HeliosJoinVideos": (LINES, 0),
-    "SaveVideo": (0, 0.72),
+    "SaveVideo": (62, 0.64),
     "SaveImage": (0, 1),
     "PreviewImage": (0, 1),
 }
 PICTURES = {"LoadImage": 1.1, "LoadVideo": 0.8}  # shown at once
-LONGEST = {"schedule": 305, "text": 190}  # the height of a prompt's node; longer ones are scrolled
+LONGEST = {"schedule": 300, "text": 190}  # the height of a prompt's node; longer ones are scrolled
 
 # The height that each node wants, without its title, with all of its text in view.
 HEIGHTS = """vue => app.graph.nodes.map(node => {
@@ -92,7 +92,8 @@ class Sizes:
         lines, picture = GROWS.get(spec["type"], (0, 0))
         room = lines + round(picture * width)
         for widget in LONGEST.keys() & spec.get("widgets", {}).keys():
-            given = min(spec.get("most", LONGEST[widget]), round((classic + min(vue, 2 * classic)) / 2))
+            wanted = round((classic + min(vue, 2 * classic)) / 2)
+            given = LONGEST[widget] if widget == "schedule" else min(spec.get("most", LONGEST[widget]), wanted)
             return given, given + room
         # The smaller one: the classic renderer makes room for widgets that Nodes 2.0 hides behind "advanced".
         return min(classic, vue) if room else max(classic, vue), max(classic, vue) + room

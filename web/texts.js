@@ -152,10 +152,14 @@ function said(workflow, path, text) {
   else if (text !== before) unseen.set(node.title, text.split("\n")[0]);
 }
 
+// In Nodes 2.0 a node would rather squeeze its text box than grow.
+const STYLE = `[data-node-id]:has(.helios-text > :not([hidden])) textarea { min-height: 140px; }`;
+
 app.registerExtension({
   name: "Helios.Texts",
 
   setup() {
+    document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
     const queuePrompt = api.queuePrompt;
     api.queuePrompt = async function (number, data, ...rest) {
       const answer = await queuePrompt.call(this, number, data, ...rest);

@@ -189,7 +189,7 @@ def test_patches_without_identity_turn_it_off(server):
 def test_after_a_cancel(server):
     """Chunks made before it are there, the one it interrupted is not."""
     graph = Graph(server)
-    saved = graph.save(graph.sample(graph.load(), positive=POSITIVE, autosave=True, length=33 * 6, steps="40"))
+    saved = graph.save(graph.sample(graph.load(), positive=POSITIVE, autosave=True, length=33 * 4, steps="30"))
     with server.events() as events:
         prompt_id = server.queue(graph, client_id=events.client_id)
         while len(on_disk(server)) < 2:
@@ -198,10 +198,10 @@ def test_after_a_cancel(server):
         with pytest.raises(Interrupted):
             server.wait(prompt_id)
         kept = len(on_disk(server))
-        assert 2 <= kept < 6
-    whole, found, _ = run(server, length=33 * 6, steps="40")
-    assert found == kept and len(on_disk(server)) == 6
-    plain, _, _ = run(server, length=33 * 6, steps="40", autosave=False)
+        assert 2 <= kept < 4
+    whole, found, _ = run(server, length=33 * 4, steps="30")
+    assert found == kept and len(on_disk(server)) == 4
+    plain, _, _ = run(server, length=33 * 4, steps="30", autosave=False)
     assert torch.equal(whole, plain)
     del saved
 
@@ -276,7 +276,7 @@ def test_two_samplers_of_a_graph_keep_each_others_chunks(server):
 
 def test_an_unfinished_film_of_another_seed_is_offered(server):
     graph = Graph(server)
-    graph.save(graph.sample(graph.load(), positive=POSITIVE, autosave=True, length=33 * 6, steps="40", seed=11))
+    graph.save(graph.sample(graph.load(), positive=POSITIVE, autosave=True, length=33 * 4, steps="30", seed=11))
     prompt_id = server.queue(graph)
     while not on_disk(server):
         time.sleep(0.02)
@@ -284,11 +284,11 @@ def test_an_unfinished_film_of_another_seed_is_offered(server):
     with pytest.raises(Interrupted):
         server.wait(prompt_id)
     kept = len(on_disk(server))
-    _, found, said = run(server, length=33 * 6, steps="40", seed=12)
-    assert found == 0 and f"An unfinished one with seed 11 has {kept} of 6 chunks on disk: set the seed to 11" in said
-    assert "set the seed" not in run(server, length=33 * 6, steps="40", seed=12)[2]
-    assert run(server, length=33 * 6, steps="40", seed=11)[1] == kept
-    assert "set the seed" not in run(server, length=33, steps="40", seed=13)[2]  # it is finished now
+    _, found, said = run(server, length=33 * 4, steps="30", seed=12)
+    assert found == 0 and f"An unfinished one with seed 11 has {kept} of 4 chunks on disk: set the seed to 11" in said
+    assert "set the seed" not in run(server, length=33 * 4, steps="30", seed=12)[2]
+    assert run(server, length=33 * 4, steps="30", seed=11)[1] == kept
+    assert "set the seed" not in run(server, length=33, steps="30", seed=13)[2]  # it is finished now
 
 
 def test_a_full_disk_does_not_end_the_film(server):
@@ -313,13 +313,14 @@ def test_films_in_a_chain(server):
         return graph.save(second)
 
     made = []
-    for _ in range(2):
+    for restart in (False, True):
+        if restart:
+            server.restart()
         graph = Graph(server)
         saved = chain(graph)
         before = len(server.log())
         graph.run()
         made.append((saved.raw, server.log()[before:]))
-        server.restart()
     assert torch.equal(made[0][0], made[1][0])
     assert "Chunks 0 to 1 were on disk" in made[1][1] and "Chunks 2 to 3 were on disk" in made[1][1]
 

@@ -84,14 +84,11 @@ def test_quantized_files(any_server, exact, kind):
 
 
 def test_torch_compile(server):
-    """The stock node with its default backend: the model is one graph, compiled once for each size that it sees.
-
-    With a single block and Base, whose chunks have one size, as compiling takes its time.
-    """
+    """By the stock node the model is one graph, compiled once for each size that it sees: Base's chunks have one."""
     theirs, ours = models(num_layers=1)
     name = install(server, "one_block.safetensors", dict(theirs.state_dict()), config=theirs.to_json_string())
     graph = Graph(server)
-    model = graph.add("TorchCompileModel", model=graph.load(name, "base"), backend="inductor")
+    model = graph.add("TestCompileModel", model=graph.load(name, "base"))
     samples = graph.sample(model, positive=POSITIVE, steps="2", cfg=1.0)
     saved, counted = graph.save(samples), graph.add("TestCompiledFrames", samples=samples)
     outputs = graph.run()["outputs"]

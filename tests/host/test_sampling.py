@@ -223,10 +223,10 @@ def test_films_on_the_oldest_host(old_server):
         assert relative_error(film(old_server, variant, steps="3"), core_film(recipe)) < TOLERANCE
 
 
-def test_each_chunk_is_decoded_on_its_own(any_server):
+def test_each_chunk_is_decoded_on_its_own(server):
     """As the stock decoder does with that chunk alone; tiles come close to it."""
     latents, chunks = torch.randn(1, 16, 18, 8, 16, generator=torch.Generator().manual_seed(0)), []
-    graph = Graph(any_server)
+    graph = Graph(server)
     for part in (latents, latents[:, :, :9], latents[:, :, 9:]):
         path = graph.file()
         save_file({"samples": part.contiguous()}, path)

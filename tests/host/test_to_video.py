@@ -63,10 +63,11 @@ def test_without_metadata(comfy_path, tmp_path):
             assert b"secret" not in file.read_bytes()
 
 
-@pytest.mark.parametrize("smooth", [False, True], ids=["", "smooth seams"])
-def test_the_same_film(any_server, smooth):
+@pytest.mark.parametrize(("host", "smooth"), [("server", True), ("server", False), ("old_server", False)])
+def test_the_same_film(request, host, smooth):
     """Frames but for the encoding, and the memory bit for bit."""
-    graph = Graph(any_server)
+    server = request.getfixturevalue(host)
+    graph = Graph(server)
     model = graph.load()
     video = graph.sample_to_video(
         model, graph.vae(), f"video/same{smooth}", positive=POSITIVE, length=99, crf=1, smooth_seams=smooth
@@ -77,14 +78,14 @@ def test_the_same_film(any_server, smooth):
         graph.add("HeliosSaveMemory", memory=[node[0], 1], filename_prefix=f"helios/same_{name}{smooth}")
     again = graph.save_images(graph.add("GetVideoComponents", video=video))
     outputs = graph.run()["outputs"]
-    got = frames_of(shown_video(any_server, outputs, video)) / 255
+    got = frames_of(shown_video(server, outputs, video)) / 255
     wanted = np.load(path)
     assert got.shape == wanted.shape == (99, HEIGHT, WIDTH, 3)
     assert np.abs(got.mean(axis=(1, 2)) - wanted.mean(axis=(1, 2))).max() < 0.02  # chroma is at half size
     assert np.abs((got - wanted).mean(axis=-1)).mean() < 0.06
     assert np.load(again).shape == wanted.shape  # as native VIDEO
     memories = [
-        HistoryMemory.load(any_server.output_dir / "helios" / f"same_{name}{smooth}_00001_.safetensors")[0]
+        HistoryMemory.load(server.output_dir / "helios" / f"same_{name}{smooth}_00001_.safetensors")[0]
         for name in ("film", "latents")
     ]
     assert torch.equal(memories[0].frames, memories[1].frames)
@@ -204,10 +205,11 @@ def test_a_kill_leaves_what_was_written(server):
     assert len(kept) >= 66 and len(whole) == 33 * CHUNKS and np.array_equal(whole[:66], kept[:66])
 
 
-@pytest.mark.parametrize("kind", ["files", "images"])
-def test_a_film_and_its_continuation_are_one(any_server, kind):
+@pytest.mark.parametrize(("host", "kind"), [("server", "images"), ("old_server", "files")])
+def test_a_film_and_its_continuation_are_one(request, host, kind):
     """Files by the same settings are copied, packet by packet; frames in memory are encoded."""
-    server, graph = any_server, Graph(any_server)
+    server = request.getfixturevalue(host)
+    graph = Graph(server)
     model, vae = graph.load(), graph.vae()
     sound = graph.add("EmptyAudio", duration=10.0, sample_rate=48000, channels=2)
     settings = dict(positive=POSITIVE, length=66, steps="1", audio=sound)
@@ -232,12 +234,12 @@ def test_a_film_and_its_continuation_are_one(any_server, kind):
         assert container.duration / 1e6 == pytest.approx(5.5, abs=0.05)
 
 
-def test_a_report(any_server):
+def test_a_report(server):
     """Of a film in a file and of the same as frames, with prompts from its memory."""
-    graph = Graph(any_server)
+    graph = Graph(server)
     clip = graph.add("TestTinyCLIPLoader", width=32)
     schedule = graph.add("HeliosPromptSchedule", clip=clip, schedule="0: the sea\n2: a storm", fps=24.0)
-    prefix = f"video/report_{any_server.comfy_path.name}"
+    prefix = f"video/report_{server.comfy_path.name}"
     video = graph.sample_to_video(graph.load(), graph.vae(), prefix, schedule=schedule, length=99, steps="1", seed=21)
     texts = []
     for film in (video, graph.add("GetVideoComponents", video=video)):

@@ -346,6 +346,21 @@ class Calls(_Node):
         return {"ui": {"text": [str(CALLS[kind])]}}
 
 
+class CompileModel(_Node):
+    """The host's Torch Compile Model with a backend that takes seconds: what is compiled is the same."""
+
+    RETURN_TYPES = ("MODEL",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",)}}
+
+    def run(self, model):
+        from comfy_extras.nodes_torch_compile import TorchCompileModel
+
+        return TorchCompileModel.execute(model, "aot_eager").result
+
+
 class CompiledFrames(_Node):
     """What torch.compile made since the last time: `frames` compiled and `breaks` between them; after `samples`."""
 
@@ -416,6 +431,7 @@ NODES = (
     PatchModel,
     LoadAgain,
     Calls,
+    CompileModel,
     CompiledFrames,
     BadAudio,
     HoldVAE,
