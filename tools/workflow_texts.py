@@ -129,7 +129,7 @@ Both endings continue from the same beginning.
 
 Change one prompt and run: only that ending is made again."""
 REROLL_NOTE = """\
-Change the **seed** of this sampler and run. Chunks 0 and 1 stay, the rest is made again.
+Change the **seed** of *Chunk 2* and run. Chunks 0 and 1 stay, the rest is made again.
 
 Give each sampler its own seed."""
 KEYFRAMES_NOTE = """\

@@ -133,9 +133,8 @@ class PromptSchedule:
         left = len(segments) + len(keyframes) - len(named)
         many = len(segments) + len(keyframes) > 1
         return (
-            f"The film ends before chunk {end} ({_seconds(end, fps)}): {' and '.join(counts)} "
-            f"{'begin later and are' if many else 'begins later and is'} not used: {', '.join(named)}"
-            f"{f' and {left} more' if left else ''}."
+            f"The film ends before chunk {end} ({_seconds(end, fps)}). {' and '.join(counts)} "
+            f"begin{'' if many else 's'} later: {', '.join(named)}{f' and {left} more' if left else ''}."
         )
 
     def describe(self, fps: float = FPS) -> str:

@@ -472,29 +472,28 @@ def test_unreached():
     assert story.unreached(9) == ((), ()) and story.describe_unreached(9) == ""
     assert story.unreached(8) == (story.segments[2:], ())
     assert story.describe_unreached(8) == (
-        "The film ends before chunk 8 (11.00 s): 1 prompt begins later and is not used: "
+        "The film ends before chunk 8 (11.00 s). 1 prompt begins later: "
         "“inside the tower, the keeper climbs...” at chunk 8."
     )
     assert story.describe_unreached(3, fps=30) == (
-        "The film ends before chunk 3 (3.30 s): 2 prompts begin later and are not used: “a storm” at chunk 4, "
+        "The film ends before chunk 3 (3.30 s). 2 prompts begin later: “a storm” at chunk 4, "
         "“inside the tower, the keeper climbs...” at chunk 8."
     )
     pictures = replace(story, keyframes=(keyframe(2), keyframe(8), keyframe(9)))
     assert pictures.unreached(8) == (story.segments[2:], pictures.keyframes[1:])
     assert pictures.describe_unreached(8) == (
-        "The film ends before chunk 8 (11.00 s): 1 prompt and 2 pictures begin later and are not used: "
+        "The film ends before chunk 8 (11.00 s). 1 prompt and 2 pictures begin later: "
         "“inside the tower, the keeper climbs...” at chunk 8, the picture at chunk 8, the picture at chunk 9."
     )
     assert replace(pictures, segments=story.segments[:1]).describe_unreached(9) == (
-        "The film ends before chunk 9 (12.38 s): 1 picture begins later and is not used: the picture at chunk 9."
+        "The film ends before chunk 9 (12.38 s). 1 picture begins later: the picture at chunk 9."
     )
     many = parse_schedule("\n".join(f"{i}: shot {i}" for i in range(9)))
     assert many.describe_unreached(2).endswith(
-        "7 prompts begin later and are not used: “shot 2” at chunk 2, “shot 3” at chunk 3, “shot 4” at chunk 4 and 4 "
-        "more."
+        "7 prompts begin later: “shot 2” at chunk 2, “shot 3” at chunk 3, “shot 4” at chunk 4 and 4 more."
     )
     nodes = PromptSchedule((Segment(0, [["tensor", {}]]), Segment(5, [["tensor", {}]])))
-    assert "1 prompt begins later and is not used: the prompt at chunk 5." in nodes.describe_unreached(2)
+    assert "1 prompt begins later: the prompt at chunk 5." in nodes.describe_unreached(2)
     assert nodes.describe().splitlines()[1] == "chunk 5 (frame 165, 6.88 s) cut: (conditioning)"
 
 

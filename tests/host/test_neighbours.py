@@ -87,9 +87,13 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_work_is_refused_by_its_name(any_server, name):
+    check_refused(any_server, name)
+
+
+def check_refused(server, name):
     how, node, sentence = REFUSED[name]
     with pytest.raises(ExecutionFailed, match=rf"^{node} [^:]*: .*{sentence}") as failed:
-        film(any_server, "base", patch=how, steps="2", length=33)
+        film(server, "base", patch=how, steps="2", length=33)
     assert len(failed.value.error["exception_message"].strip().splitlines()) == 1
 
 
@@ -104,6 +108,10 @@ def test_a_wan_cross_attention_is_heard(server):
 
 
 def test_renorm_cfg(server):
+    check_renorm_cfg(server)
+
+
+def check_renorm_cfg(server):
     plain = film(server, "base", steps="2")
     got = film(server, "base", patch=patch("RenormCFG", cfg_trunc=100.0, renorm_cfg=0.5), steps="2")
     assert torch.isfinite(got).all() and relative_error(got, plain) > 1e-3
@@ -118,7 +126,11 @@ def cache(node, threshold):
 @pytest.mark.parametrize(("variant", "steps"), [("base", "6"), ("distilled", "4,4,4")])
 def test_a_step_cache_begins_anew_with_each_chunk(any_server, node, variant, steps):
     """So that a film in parts is the film in one."""
-    graph = Graph(any_server)
+    check_cached_steps(any_server, node, variant, steps)
+
+
+def check_cached_steps(server, node, variant, steps):
+    graph = Graph(server)
     model = cache(node, 1.0)(graph, graph.load(variant=variant))
     settings = dict(**prompts(variant), steps=steps, amplify_first_chunk="off")
     whole = graph.sample(model, **settings)

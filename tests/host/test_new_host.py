@@ -10,6 +10,8 @@ from comfy_server import Interrupted
 from helios_core import RECIPES
 from models import POSITIVE, Graph, core_film, film, relative_error
 from seen import Sight, seen
+from test_lora import lora_film, merged_film
+from test_neighbours import REFUSED, check_cached_steps, check_refused, check_renorm_cfg
 from test_pack import PINNED, describe, helios_nodes
 
 
@@ -62,3 +64,24 @@ def test_cancelled_and_run_again(new_server):
     plain, whole = make(autosave=False)
     plain.run()
     assert saved.latents.equal(whole.latents)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_work_is_refused_by_its_name(new_server, name):
+    check_refused(new_server, name)
+
+
+@pytest.mark.parametrize("node", ["EasyCache", "LazyCache"])
+def test_a_step_cache_begins_anew_with_each_chunk(new_server, node):
+    check_cached_steps(new_server, node, "base", "6")
+
+
+def test_renorm_cfg(new_server):
+    check_renorm_cfg(new_server)
+
+
+@pytest.mark.parametrize(
+    ("node", "spelling"), [("LoraLoaderModelOnly", "wan"), ("HeliosLoraLoader", "diffusers kohya")]
+)
+def test_a_lora(new_server, node, spelling):
+    assert relative_error(lora_film(new_server, spelling, node=node), merged_film()) < 1e-4
