@@ -426,9 +426,10 @@ def test_fingerprints_last():
 
 
 SAVES = """
-import os, sys, torch
+import os, signal, sys, torch
 from dataclasses import replace
 from helios_core import Chunk, ChunkStore, HistoryMemory, Start
+torch.set_num_threads(1)  # a fork has none of the others
 store, memory = ChunkStore(sys.argv[1], "0" * 32), HistoryMemory.empty(512, 512)
 memory = replace(memory, rng_state=torch.Generator().get_state())
 for line in sys.stdin:
@@ -436,21 +437,23 @@ for line in sys.stdin:
         print(writer, flush=True)
         print(os.waitpid(writer, 0)[1], flush=True)
         continue
+    if line == "stop\\n":
+        os.fsync = lambda file: signal.pause()
     for k in range(10**6):
         start = Start(replace(memory, chunk=k), ((1.0, "sea"),), {})
         store.save(Chunk(k, torch.full((1, 16, 9, 64, 64), float(k)), memory, start, {"chunk": k}))
-"""  # for each line that it reads, a process that saves until it is killed
+"""  # for each line that it reads, a process that saves until it is killed, or "stop"s in the middle of the first write
 
 
 def test_kills_while_writing(tmp_path, store, caplog):
     """Whatever is there under a chunk's name is whole; what is half written has another."""
     halves, pipe = 0, dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
     with subprocess.Popen([sys.executable, "-c", SAVES, str(tmp_path)], **pipe, text=True) as process:
-        for _ in range(4):
-            print(file=process.stdin, flush=True)
+        for how in ("go", "go", "go", "stop"):  # on a busy machine a delay alone may never meet a write
+            print(how, file=process.stdin, flush=True)
             writer = int(process.stdout.readline())
             time.sleep(random.uniform(0.01, 0.1))
-            while not list(store.folder.glob(".*")):  # on a busy machine the delay alone may never meet a write
+            while how == "stop" and not list(store.folder.glob(".*")):
                 os.kill(writer, 0)  # raises where there is none any more
             os.kill(writer, signal.SIGKILL)
             assert int(process.stdout.readline()) == signal.SIGKILL
