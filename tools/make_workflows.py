@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 PACK = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PACK), *(str(PACK / "tests" / folder) for folder in ("host", "browser"))]
+sys.path[:0] = [str(PACK), *(str(PACK / "tests" / folder) for folder in ("core", "host", "browser"))]
 
 from playwright.sync_api import sync_playwright  # noqa: E402
 from workflow_graphs import APPS, NEWER, TEXT_ENCODER, VAE, WORKFLOWS  # noqa: E402

@@ -8,28 +8,9 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+from processes import THREADS, forks
+
 TESTS = Path(__file__).resolve().parents[1]
-# What is missing is passed over. Nothing of ComfyUI itself: there may be two of them.
-SLOW_TO_IMPORT = (
-    "torch._dynamo",
-    "transformers",
-    "torchvision",
-    "torchaudio",
-    "torchsde",
-    "scipy.signal",
-    "scipy.stats",
-    "comfy_kitchen",
-    "pydantic_settings",
-    "kornia",
-    "spandrel",
-    "alembic.context",
-    "sqlalchemy.orm",
-    "aiohttp.web",
-    "av",
-)
-THREADS = {"OMP_NUM_THREADS": "1"}  # more only get into each other's way with tiny models; read by torch's import
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(list(SLOW_TO_IMPORT))
 
 
 def start_process(
@@ -37,7 +18,7 @@ def start_process(
 ) -> multiprocessing.Process:
     """`python script *arguments` in `comfy_path`; what it prints comes to the end of `log_file`."""
     environment = {**THREADS, **os.environ}
-    process = _forks.Process(target=_run, args=(comfy_path, arguments, log_file, script, environment), daemon=True)
+    process = forks.Process(target=_run, args=(comfy_path, arguments, log_file, script, environment), daemon=True)
     with mock.patch.dict(os.environ, environment):
         process.start()
     return process
