@@ -236,7 +236,7 @@ def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path
     run("generate", "--schedule", tmp_path / "story.txt", *at, "--variant", "base", "--steps", "2", "--cfg", "1")
     assert HistoryMemory.load(tmp_path / "a.safetensors")[1]["prompt"] == "A blue ball."
     error = capsys.readouterr().err
-    assert "The film ends before chunk 2 (2.75 s): 1 prompt" in error and "A purple square" in error
+    assert "The film ends before chunk 2 (2.75 s). 1 prompt" in error and "A purple square" in error
     said = re.search(r"to continue in a new film: helios (extend .+)", error)[1]
     run(*said.split(), "--length", 33, "A red ball.")  # as it was told to, in two steps
     memory, notes = HistoryMemory.load(tmp_path / "a-2.safetensors")
