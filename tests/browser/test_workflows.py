@@ -130,10 +130,11 @@ def check_file(workflow, schemas):
 
 
 DEMO = "Helios Demo - "
+DEMOS = [name for name in WORKFLOWS if name.startswith(DEMO)]
 LOADERS = {"HeliosModelLoader", "CLIPLoader", "VAELoader", "HeliosDemoLoader"}
 
 
-@pytest.mark.parametrize("name", [name.removeprefix(DEMO) for name in WORKFLOWS if name.startswith(DEMO)])
+@pytest.mark.parametrize("name", [name.removeprefix(DEMO) for name in DEMOS])
 def test_the_demos_are_the_same_graphs(name):
     """So that what test_demo_workflows.py sees of them counts for both."""
     real = "Text to Video (Distilled)" if name == "Text to Video" else name
@@ -153,10 +154,11 @@ def graph_of(workflow) -> list[tuple]:
     return sorted(links)
 
 
-@pytest.mark.parametrize("vue", [False, True], ids=["classic", "Nodes 2.0"])
-def test_they_open(server, page, vue):
+@pytest.mark.parametrize(("names", "vue"), [(WORKFLOWS, False), (DEMOS, True)], ids=["classic", "Nodes 2.0"])
+def test_they_open(server, page, names, vue):
+    """All of them open in Nodes 2.0 too in test_new_frontend.py."""
     set_setting(page, "Comfy.VueNodes.Enabled", vue)
-    check_opening(server, page, WORKFLOWS, vue)
+    check_opening(server, page, names, vue)
 
 
 def check_opening(server, page, names, vue):
