@@ -263,6 +263,17 @@ def test_mistakes_are_said_once(page, frontend):
     assert page.evaluate(f"() => ({TOASTS})().split('Set fps to 24.').length") == count
 
 
+def test_an_old_name_of_a_choice(page):
+    """What was "fit" is "stretch" today."""
+    film(page)
+    workflow = export_workflow(page)
+    (node,) = [node for node in workflow["nodes"] if node["type"] == "HeliosHistoryMemory"]
+    node["widgets_values"] = ["fit" if value == "crop" else value for value in node["widgets_values"]]
+    load_workflow(page, workflow)
+    nodes = {node["class_type"]: node["inputs"] for node in api_prompt(page).values()}
+    assert nodes["HeliosHistoryMemory"]["resize"] == "stretch"
+
+
 def test_names_of_inputs(page):
     """Two seeds, which the parameters panel and app mode show without their nodes."""
     film(page)
