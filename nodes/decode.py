@@ -1,5 +1,7 @@
 """Latents to pictures."""
 
+import logging
+
 import torch
 from comfy_api.latest import io
 
@@ -8,6 +10,8 @@ from ..helios_core.network.config import CHUNK_FRAMES, CHUNK_LATENTS
 from . import host
 from .limits import within_limits
 from .types import CATEGORY, smooth_input, tiling_inputs
+
+log = logging.getLogger(__name__)
 
 
 @within_limits
@@ -33,6 +37,8 @@ class HeliosVAEDecode(io.ComfyNode):
     @classmethod
     def execute(cls, samples, vae, tiling, tile_size, overlap, smooth_seams=False) -> io.NodeOutput:
         latents, frames = samples["samples"], None
+        if latents.shape[2] > CHUNK_LATENTS and "helios_chunk_frames" not in samples:
+            log.warning("samples: these may be no Helios chunks. For one clip of another model use VAE Decode.")
         chunks = host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap))
         for k, pixels in enumerate(chunks):
             if frames is None:

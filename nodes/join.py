@@ -4,7 +4,7 @@ from comfy_api.latest import InputImpl, io, ui
 
 from . import host
 from .limits import within_limits
-from .types import ADVANCED, CATEGORY
+from .types import CATEGORY
 
 
 @within_limits
@@ -33,7 +33,7 @@ class HeliosJoinVideos(io.ComfyNode):
                     max=51,
                     tooltip="Quality if the videos must be encoded anew: a CRF value. 18 looks lossless; a higher one "
                     "makes a smaller, worse file.",
-                    extra_dict=ADVANCED,
+                    extra_dict=host.ADVANCED,
                 ),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The whole film.")],
@@ -43,8 +43,8 @@ class HeliosJoinVideos(io.ComfyNode):
 
     @classmethod
     def execute(cls, first, second, filename_prefix, crf) -> io.NodeOutput:
-        path, subfolder = host.output_path(filename_prefix, ".mp4", *first.get_dimensions())
-        done = host.join_videos(first, second, path, host.workflow_of(cls.hidden), crf)
+        with host.new_output(filename_prefix, ".mp4", *first.get_dimensions()) as (path, subfolder):
+            done = host.join_videos(first, second, path, host.workflow_of(cls.hidden), crf)
         video = InputImpl.VideoFromFile(str(path))
         text = host.NodeText(cls.hidden.unique_id)
         text.say(f"{path.name}: {video.get_duration():.1f} s, {done}.")

@@ -39,4 +39,4 @@ def check_limits(widget: io.Input, value) -> None:
     elif isinstance(widget, io.Combo.Input) and value not in widget.options:
         raise ValueError(f"{widget.id}={value}: use one of {', '.join(map(str, widget.options))}.")
     elif isinstance(widget, io.String.Input) and not isinstance(value, str):
-        raise ValueError(f"{widget.id}={value}: connect text here; this is a {type(value).__name__}.")
+        raise ValueError(f"{widget.id}={value}: connect text here; its type is {type(value).__name__}.")

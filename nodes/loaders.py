@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from . import host
 from .limits import within_limits
-from .types import ADVANCED, CATEGORY
+from .types import CATEGORY
 
 
 @within_limits
@@ -44,7 +44,7 @@ class HeliosModelLoader(io.ComfyNode):
                     tooltip="How exactly the weights are kept. default: as in the file, or the nearest that ComfyUI "
                     "uses on this device. fp8 takes half the memory of bf16. _fast also computes in fp8, on an RTX 40 "
                     "or later.",
-                    extra_dict=ADVANCED,
+                    extra_dict=host.ADVANCED,
                 ),
             ],
             outputs=[io.Model.Output(tooltip="For the Helios samplers, directly or after LoRA and patch nodes.")],

@@ -165,12 +165,13 @@ class HeliosSaveMemory(io.ComfyNode):
 
     @classmethod
     def execute(cls, memory, filename_prefix, image=None, vae=None) -> io.NodeOutput:
-        path, _ = host.output_path(filename_prefix, ".safetensors", memory.width, memory.height)
-        picture = host.memory_picture(memory, vae) if image is None else rgb(image[-1:])
+        text = host.NodeText(cls.hidden.unique_id)
+        picture = host.memory_picture(memory, vae, text.say) if image is None else rgb(image[-1:])
         kept = memory if host.prompts_are_kept() else without_prompts(memory)
         prompts = [entry["prompt"] for entry in kept.log if "prompt" in entry]
-        kept.save(path, {"prompt": str(prompts[-1]) if prompts else "", "thumbnail": to_thumbnail(picture)})
-        text = host.NodeText(cls.hidden.unique_id)
+        notes = {"prompt": str(prompts[-1]) if prompts else "", "thumbnail": to_thumbnail(picture)}
+        with host.new_output(filename_prefix, ".safetensors", memory.width, memory.height) as (path, _):
+            kept.save(path, notes)
         text.say(f"{path.name}: {describe(memory)}")
         return io.NodeOutput(memory, ui=text.ui(ui.PreviewImage(picture, cls=cls)))
 

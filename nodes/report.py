@@ -42,7 +42,9 @@ class HeliosFilmReport(io.ComfyNode):
     @classmethod
     def execute(cls, video, memory=None) -> io.NodeOutput:
         measures = list(measure_chunks(host.chunks(video)))
-        log, first = (memory.log, max(0, memory.chunk - len(measures))) if memory is not None else ((), 0)
+        # Without the memory where it is of a shorter film: which of the chunks are its own cannot be known.
+        known = memory is not None and len(measures) <= memory.chunk
+        log, first = (memory.log, memory.chunk - len(measures)) if known else ((), 0)
         report = film_report(measures, log, first)
         picture = np.asarray(draw_report(report, [m.thumbnail for m in measures]).convert("RGB"), dtype=np.float32)
         return io.NodeOutput(torch.from_numpy(picture / 255)[None], json.dumps(report, ensure_ascii=False, indent=1))

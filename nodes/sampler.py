@@ -9,7 +9,7 @@ from ..helios_core.media.seams import SeamSmoother
 from ..helios_core.media.video import VideoWriter
 from . import host
 from .limits import within_limits
-from .types import ADVANCED, CATEGORY, FIXED_SEED, HeliosMemory, HeliosSchedule, smooth_input, tiling_inputs
+from .types import CATEGORY, HeliosMemory, HeliosSchedule, smooth_input, tiling_inputs
 
 LENGTHS = "frames", "seconds", "chunks", "frames of the last prompt"
 
@@ -38,7 +38,7 @@ def film_inputs():
             default=0,
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=FIXED_SEED,
+            control_after_generate=host.FIXED_SEED,
             tooltip="Which noise the film is made from. Another seed makes another film. Keep it to continue "
             "a film exactly as one long run would.",
         ),
@@ -71,21 +71,21 @@ def film_inputs():
             default="auto",
             tooltip="auto: unipc for Base and Mid, dmd for Distilled. With unipc or euler, give Distilled 10 steps or "
             "more in each stage.",
-            extra_dict=ADVANCED,
+            extra_dict=host.ADVANCED,
         ),
         io.Combo.Input(
             "amplify_first_chunk",
             options=["auto", "on", "off"],
             default="auto",
             tooltip="Give the first chunk twice the steps, because all others build on it. For Distilled; auto is on.",
-            extra_dict=ADVANCED,
+            extra_dict=host.ADVANCED,
         ),
         io.Boolean.Input(
             "skip_first_chunk",
             default=False,
             tooltip="Every chunk looks back to one frame, the film's first. This takes the second chunk's first frame "
             "instead, which helps when the first chunk hardly moves. No frame is dropped.",
-            extra_dict=ADVANCED,
+            extra_dict=host.ADVANCED,
         ),
         io.Combo.Input(
             "noise_device",
@@ -93,7 +93,7 @@ def film_inputs():
             default="cpu",
             tooltip="cpu: a seed makes the same film on every computer. reference: the GPU's random numbers, as in the "
             "official script. Noise on an image or a video always comes from the CPU.",
-            extra_dict=ADVANCED,
+            extra_dict=host.ADVANCED,
         ),
         io.Boolean.Input(
             "autosave",
@@ -110,7 +110,7 @@ def film_inputs():
             optional=True,
             tooltip="How many films to keep on disk. The oldest go when a new one begins; films of the last day or of "
             "this workflow always stay.",
-            extra_dict=ADVANCED,
+            extra_dict=host.ADVANCED,
         ),
         io.Float.Input(
             "autosave_gb",
@@ -121,7 +121,7 @@ def film_inputs():
             optional=True,
             tooltip="How many gigabytes the kept films may take. A chunk of 640x384 takes 2.2 MB, an hour of film 5.8 "
             "GB. Films of the last day or of this workflow always stay.",
-            extra_dict=ADVANCED,
+            extra_dict=host.ADVANCED,
         ),
         io.Combo.Input(
             "length_in",
@@ -200,6 +200,7 @@ def count_chunks(length: int, unit: str, memory: HistoryMemory, schedule: Prompt
 
 def new_film(model) -> HistoryMemory:
     """Nothing yet, at the size that the model was trained at."""
+    host.recipe_of(model)  # which says what another model is
     return HistoryMemory.empty(*host.native_size(model))
 
 
@@ -243,7 +244,7 @@ class HeliosSampleToVideo(io.ComfyNode):
             description="Samples, decodes and encodes chunk by chunk into an mp4 that can be watched while it grows. "
             "An hour takes no more memory than a minute.",
             inputs=[
-                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from VAELoader."),
+                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from Load VAE."),
                 io.String.Input(
                     "filename_prefix",
                     default="video/Helios",
@@ -263,7 +264,7 @@ class HeliosSampleToVideo(io.ComfyNode):
                     min=0,
                     max=51,
                     tooltip="Quality of the H.264 encoding: a CRF value, 18 looks lossless, more is smaller and worse.",
-                    extra_dict=ADVANCED,
+                    extra_dict=host.ADVANCED,
                 ),
                 *tiling_inputs(),
                 io.Audio.Input("audio", optional=True, tooltip="Sound of the film, cut at its end."),
@@ -298,16 +299,18 @@ class HeliosSampleToVideo(io.ComfyNode):
         begin = memory or new_film(model)
         if len(begin.frames) > 1:
             raise ValueError(f"memory: it is of {len(begin.frames)} films at once; only one goes into a file.")
-        path, subfolder = host.output_path(filename_prefix, ".mp4", begin.width, begin.height)
         smoother, text = SeamSmoother(), host.NodeText(cls.hidden.unique_id)
-        with VideoWriter(path, fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=audio) as writer:
+        settings = dict(fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=audio)
+        settings["again"] = ": finished chunks are not made anew" if film.get("autosave", True) else ""
 
-            def write(latents):
-                for frames in host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap)):
-                    writer.write(smoother.smooth(frames) if smooth_seams else frames)
+        def write(latents):
+            for frames in host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap)):
+                writer.write(smoother.smooth(frames) if smooth_seams else frames)
 
-            if writer.note:
-                text.say(writer.note)
-            memory = make_film(text, write, model, memory=begin, **film)
+        with host.new_output(filename_prefix, ".mp4", begin.width, begin.height) as (path, subfolder):
+            with VideoWriter(path, **settings) as writer:
+                if writer.note:
+                    text.say(writer.note)
+                memory = make_film(text, write, model, memory=begin, **film)
         shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), memory, ui=text.ui(shown))

@@ -2,16 +2,14 @@
 
 from comfy_api.latest import io
 
+from ..helios_core.film.memory import NOISE
 from ..helios_core.media.frames import RESIZE
+from .host import ADVANCED
 
 HeliosSchedule = io.Custom("HELIOS_SCHEDULE")
 HeliosMemory = io.Custom("HELIOS_MEMORY")
 
 CATEGORY = "Helios"
-# Hides a widget behind "advanced" on hosts that know how; a schema argument of that name would break the older ones.
-ADVANCED = {"advanced": True}
-# A seed that changes after each run would begin another film where a cancelled one is to be continued.
-FIXED_SEED = io.ControlAfterGenerate.fixed if hasattr(io, "ControlAfterGenerate") else True
 
 
 class HeliosVideo:
@@ -49,7 +47,7 @@ def noise_inputs():
     return [
         io.Float.Input(
             f"{which}_noise_{end}",
-            default={"min": 0.111, "max": 0.135}[end],
+            default=NOISE[end == "max"],
             min=0.0,
             max=1.0,
             step=0.001,

@@ -76,7 +76,8 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
         device=files.device,
         noise_device=noise_device(files, beginning),
     )
-    begun, writer, safe = time.monotonic(), VideoWriter(output.film), film.first
+    again = ": finished chunks are not made anew" if request.autosave else ""
+    begun, writer, safe = time.monotonic(), VideoWriter(output.film, again=again), film.first
 
     def keep(memory: HistoryMemory, notes: dict[str, str]) -> None:
         nonlocal safe

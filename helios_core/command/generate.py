@@ -65,10 +65,8 @@ def plan_film(
     request: FilmRequest, files: ModelFiles, schedule: PromptSchedule, seed: int, first: int, beginning_id
 ) -> Film:
     """The film that follows `first` chunks; `beginning_id` says what it begins from, in texts and numbers."""
-    encoders = [path for path in (files.text_encoder, files.vae)]
-    request_id = fingerprint(
-        files.identity(), [str(path.absolute()) for path in encoders], files.options.negative, schedule, beginning_id
-    )
+    encoders = [str(path.absolute()) for path in (files.text_encoder, files.vae)]
+    request_id = fingerprint(files.identity(), encoders, files.options.negative, schedule, beginning_id)
     return Film(files, schedule, seed, first, first + chunk_count(request.length), request_id)
 
 

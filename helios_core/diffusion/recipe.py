@@ -12,7 +12,8 @@ class Recipe:
     """How one chunk is sampled.
 
     `steps` has one entry for each pyramid stage: a single one means no pyramid. `shift` is the form of the
-    resolution-dependent time shift. `zero_steps` is the last step of stage 0 whose flow CFG-Zero* sets to zero.
+    resolution-dependent time shift. `zero_steps` is the last step of stage 0 whose flow CFG-Zero* sets to zero. Raises
+    ValueError for what cannot be sampled.
     """
 
     steps: tuple[int, ...]

@@ -15,7 +15,7 @@ MOST = 1000  # runs that are remembered
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a film: its seed, the chunk it ends before, the chunks made of it, and where it was asked for.
+    """One run of a film: its seed, how many chunks it is to have and has, and where it was asked for.
 
     `graph` and `node` tell which node of which workflow, "" where nobody says. `used` is a time in seconds since 1970.
     """
@@ -44,8 +44,8 @@ class FilmIndex:
         return []
 
     def note(self, run: Run) -> None:
-        """Write a run down, in place of the one with the same seed. Raises OSError."""
-        others = [r for r in self._read() if r.seed != run.seed]
+        """Write a run down, in place of the same node's with the same seed. Raises OSError."""
+        others = [r for r in self._read() if (r.seed, r.graph, r.node) != (run.seed, run.graph, run.node)]
         runs = [asdict(r) for r in (Run(**{**asdict(run), "used": time.time()}), *others)][:MOST]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, json.dumps({"format": FILE_FORMAT, "runs": runs}, indent=1).encode())

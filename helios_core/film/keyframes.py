@@ -37,7 +37,10 @@ class Keyframe:
                 raise ValueError(f"keyframe: {name}={noise}, a range within 0 and 1 is needed, the lower end first")
 
     def apply(self, memory: HistoryMemory, seed: int) -> HistoryMemory:
-        """The memory that the chunk after it is made from; the same object where nothing changes."""
+        """The memory that the chunk after it is made from; the same object where nothing changes.
+
+        `image` and `last` must be encoded by then. Raises ValueError for latents of another size, or with NaN.
+        """
         step = memory.chunk - self.start
         if not 0 <= step < max(1, self.blend):
             return memory

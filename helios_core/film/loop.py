@@ -97,7 +97,7 @@ def _make_chunk(
         try:
             store.save(chunk)
         except OSError as error:  # a full disk must not end the film
-            chunk = replace(chunk, not_saved=str(error))
+            chunk = replace(chunk, not_saved=error.strerror or str(error))
     return chunk
 
 

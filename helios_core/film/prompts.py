@@ -67,7 +67,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class PromptSchedule:
-    """Segments in order of their starts, the first at chunk 0, and the pictures that the film turns to."""
+    """Segments in order of their starts, the first at chunk 0, and the pictures that the film turns to.
+
+    Raises ValueError where two begin at once, where none begins at chunk 0, or where a blend takes one chunk.
+    """
 
     segments: tuple[Segment, ...]
     keyframes: tuple[Keyframe, ...] = ()

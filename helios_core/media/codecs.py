@@ -1,4 +1,4 @@
-"""Text and pictures in and out, for whoever has no ComfyUI: UMT5 from transformers, the Wan 2.1 VAE from diffusers.
+"""Pictures in and out, for whoever has no ComfyUI: the Wan 2.1 VAE from diffusers.
 
 Read from what people have: ComfyUI's single files (Wan's own keys), the demo's, or the folders of a diffusers pipeline.
 """

@@ -112,7 +112,8 @@ def read_ends(
             tail.extend(repeat(frame, min(times, TAIL)))
             count, read = count + times, read + 1
     if first is None:
-        raise ValueError(f"{_name(source)}: no frames between {start:g} s and {start + duration:g} s")
+        part = f"between {start:g} s and {start + duration:g} s" if duration else f"after {start:g} s"
+        raise ValueError(f"{name_of(source)}: no frames {part}")
     fit = fit or _to_size_of(first)
     first, tail = (torch.cat([fit(_pixels(frame)[None]) for frame in frames]) for frames in ([first], tail))
     return VideoEnds(first, tail, count, read, video.fps)
@@ -148,11 +149,11 @@ def read_image(path: str | Path) -> Tensor:
             deep = upright.mode[0] in "IF"  # which convert() would cut off
             pixels = np.array(upright if deep else upright.convert("RGB"), np.float32)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's: not all of them name the file
-        raise OSError(f"{_name(path)}: cannot be read as a picture ({error})") from error
+        raise OSError(f"{name_of(path)}: cannot be read as a picture ({error})") from error
     if not deep:
         return torch.from_numpy(pixels / 255)[None]
     if upright.mode == "F" or not 0 <= pixels.min() <= pixels.max() <= 65535:
-        raise ValueError(f"{_name(path)}: a picture of more than 16 bits; save it with 8 or 16")
+        raise ValueError(f"{name_of(path)}: a picture of more than 16 bits; save it with 8 or 16")
     return torch.from_numpy(pixels / 65535)[None, :, :, None].repeat(1, 1, 1, 3)
 
 
@@ -195,7 +196,7 @@ class _Video:
         self.stream = self.container.streams.best("video")  # as players choose: a cover may come first
         if self.stream is None or self.stream.disposition & av.stream.Disposition.attached_pic:
             self.container.close()
-            raise ValueError(f"{_name(self.source)}: there is no video in it")
+            raise ValueError(f"{name_of(self.source)}: there is no video in it")
         self.stream.thread_type = "AUTO"
         rate = self.stream.average_rate or self.stream.guessed_rate
         self.fps = float(rate) if rate else None
@@ -229,7 +230,7 @@ class _Video:
         try:
             yield
         except av.FFmpegError as error:
-            raise ValueError(f"{_name(self.source)}: cannot be read as a video ({error})") from error
+            raise ValueError(f"{name_of(self.source)}: cannot be read as a video ({error})") from error
 
 
 def _pixels(frame: av.VideoFrame) -> Tensor:
@@ -246,5 +247,6 @@ def _to_size_of(frame: av.VideoFrame) -> Callable[[Tensor], Tensor]:
     return lambda frames: fit_frames(frames, width, height, "pad")
 
 
-def _name(source) -> str:
+def name_of(source: str | Path | BytesIO) -> str:
+    """What to call a file in a message."""
     return "video" if isinstance(source, BytesIO) else Path(source).name

@@ -1,6 +1,7 @@
 """Two videos as one file, one after the other: copied as they are where they agree."""
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import av
 import torch
 from torch import Tensor
+
+from .frames import name_of
 
 Source = str | Path | BytesIO
 
@@ -25,8 +28,8 @@ def copy_joined(
     end, and so does its sound. `check` is called for each packet, what it raises ends the work. Raises ValueError for
     what is no video, OSError where it cannot be written.
     """
-    with _open(first) as a, _open(second) as b:
-        streams = [_streams(container) for container in (a, b)]
+    with _open(first) as a, _open(second) as b, _errors(first, second):
+        streams = [_streams(container, source) for container, source in ((a, first), (b, second))]
         if why := _disagreement(*streams):
             return why
         if _turned(first) or _turned(second):
@@ -41,10 +44,17 @@ def copy_joined(
                 offset = Fraction(0)
                 for container, pair in zip((a, b), streams):
                     offset = _copy(container, pair, out, into, offset, check)
+        except _NoTimes as why:
+            target.unlink(missing_ok=True)
+            return str(why)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
     return ""
+
+
+class _NoTimes(Exception):
+    """A packet that does not say when it is decoded, as in Matroska and raw streams."""
 
 
 def _open(source: Source):
@@ -53,14 +63,23 @@ def _open(source: Source):
     try:
         return av.open(source if isinstance(source, BytesIO) else str(Path(source).absolute()))
     except av.FFmpegError as error:
-        name = "video" if isinstance(source, BytesIO) else Path(source).name
-        raise ValueError(f"{name}: cannot be read as a video ({error})") from error
+        raise ValueError(f"{name_of(source)}: cannot be read as a video ({error})") from error
 
 
-def _streams(container) -> dict:
+@contextmanager
+def _errors(*sources: Source):
+    """What FFmpeg finds in them later, as a ValueError; what the disk refuses stays an OSError."""
+    try:
+        yield
+    except av.error.InvalidDataError as error:
+        names = " or ".join(map(name_of, sources))
+        raise ValueError(f"{names}: damaged, it cannot be read to its end ({error})") from error
+
+
+def _streams(container, source: Source) -> dict:
     found = {"video": container.streams.best("video"), "audio": container.streams.best("audio")}
     if found["video"] is None:
-        raise ValueError(f"{container.name}: there is no video in it")
+        raise ValueError(f"{name_of(source)}: there is no video in it")
     return {kind: stream for kind, stream in found.items() if stream is not None}
 
 
@@ -74,7 +93,7 @@ def _turned(source: Source) -> bool:
 def _disagreement(a: dict, b: dict) -> str:
     """Why packets of the two cannot follow each other in one stream; "" where they can."""
 
-    def seen(stream):
+    def video_traits(stream):
         codec = stream.codec_context
         rate = stream.average_rate and float(stream.average_rate)
         return {
@@ -86,7 +105,7 @@ def _disagreement(a: dict, b: dict) -> str:
             "encoders' settings": codec.extradata,
         }
 
-    def heard(stream):
+    def audio_traits(stream):
         codec = stream.codec_context
         return {
             "sounds' codecs": codec.name,
@@ -95,7 +114,7 @@ def _disagreement(a: dict, b: dict) -> str:
             "sounds' settings": codec.extradata,
         }
 
-    for kind, describe in (("video", seen), ("audio", heard)):
+    for kind, describe in (("video", video_traits), ("audio", audio_traits)):
         if kind in a and kind in b:
             one, other = describe(a[kind]), describe(b[kind])
             for what, value in one.items():
@@ -115,8 +134,10 @@ def _copy(container, streams: dict, out, into: dict, offset: Fraction, check) ->
     sounds = []
     for packet in container.demux(list(streams.values())):
         check()
-        if packet.dts is None or packet.pts is None:  # the end
+        if not packet.size:  # the end
             continue
+        if packet.dts is None or packet.pts is None:
+            raise _NoTimes("one lists its frames without their times")
         time = packet.pts * packet.time_base - begin
         kind = packet.stream.type
         shift = round((offset - begin) / packet.time_base)
@@ -135,8 +156,8 @@ def _copy(container, streams: dict, out, into: dict, offset: Fraction, check) ->
 
 def seconds_of_pictures(source: Source) -> float:
     """When a file's last picture ends, counted from its first; its sound may be longer."""
-    with _open(source) as container:
-        video, end = _streams(container)["video"], Fraction(0)
+    with _open(source) as container, _errors(source):
+        video, end = _streams(container, source)["video"], Fraction(0)
         begin, length = (video.start_time or 0) * video.time_base, 1 / Fraction(video.average_rate or 24)
         for packet in container.demux(video):
             if packet.pts is not None:
@@ -146,7 +167,7 @@ def seconds_of_pictures(source: Source) -> float:
 
 def read_sound(source: Source, rate: int, start: float = 0, duration: float = 0) -> Tensor | None:
     """A file's sound as int16 (2, S) at `rate`, all or `duration` seconds from `start` on; None where there is none."""
-    with _open(source) as container:
+    with _open(source) as container, _errors(source):
         stream = container.streams.best("audio")
         if stream is None:
             return None

@@ -34,7 +34,8 @@ class VideoWriter:
     film is silent, and `note` says so.
 
     Encoding runs in a thread of its own. What fails there is raised by the next `write`, and by every one after it, or
-    by `close`. Even then what was written plays, and an OSError says how much that is.
+    by `close`. Even then what was written plays, and an OSError says how much that is, and to run it again; `again` is
+    the end of that sentence.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class VideoWriter:
         crf: int = 18,
         metadata: dict[str, str] | None = None,
         audio: Any = None,
+        again: str = "",
     ):
         if not (math.isfinite(fps) and 1 / 1001 <= fps <= 1000):
             raise ValueError(f"fps={fps}: use a number of frames a second, 24 for example")
@@ -51,7 +53,7 @@ class VideoWriter:
             raise ValueError(f"crf={crf}: use 0 to 51; 18 looks lossless")
         self.path = Path(path) if isinstance(path, str | Path) else path
         self.fps, self.crf = Fraction(fps).limit_denominator(1001), crf
-        self.metadata = metadata or {}
+        self.metadata, self.again = metadata or {}, again
         self.audio, self.note = usable_audio(audio)
         self.frames = 0
         self._size: tuple[int, int] | None = None
@@ -156,10 +158,9 @@ class VideoWriter:
     def _cut_off(self, error: OSError, kept: int) -> OSError:
         full = error.errno in FULL
         why = "the disk is full" if full else f"it could not be written ({error.strerror or error})"
-        text = (
-            f"{kept} of {self.frames} frames are in {self._name}, {why}. What is there plays. "
-            f"{'Make room' if full else 'Mend that'} and run it again: the chunks that autosave kept are not made anew."
-        )
+        plays = " What is there plays." if kept else ""
+        text = f"{kept} of {self.frames} frames are in {self._name}, {why}.{plays} "
+        text += f"{'Make room' if full else 'Correct that'} and run it again{self.again}."
         told = OSError(text)
         told.errno = error.errno
         told.__cause__ = error

@@ -9,7 +9,7 @@ from . import mistakes as mistakes
 from . import routes as routes
 from .demo import load_demo
 from .film import Autosave, Film, make_film
-from .folders import LATEST, find_memory, list_memories, output_path
+from .folders import LATEST, find_memory, list_memories, new_output
 from .join import join_videos
 from .keyframes import Picture
 from .loader import WEIGHT_DTYPES, load_model, recipe_of
@@ -17,14 +17,16 @@ from .lora import apply_lora
 from .model import native_size
 from .model_folders import check_model, downloads, find_model, list_models, versions_of
 from .queued import queued_value
-from .schema import schema
+from .schema import ADVANCED, FIXED_SEED, schema
 from .server import NodeText, prompts_are_kept, workflow_of
 from .texts import check_finite, encode_texts
 from .vae import Tiling, decode, encode_image, encode_video, memory_picture
 from .video_input import chunks
 
 __all__ = [
+    "ADVANCED",
     "Autosave",
+    "FIXED_SEED",
     "Film",
     "NodeText",
     "Picture",
@@ -52,7 +54,7 @@ __all__ = [
     "make_film",
     "memory_picture",
     "native_size",
-    "output_path",
+    "new_output",
     "prompts_are_kept",
     "queued_value",
     "recipe_of",

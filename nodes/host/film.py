@@ -89,7 +89,7 @@ def make_film(
         noise_device="cpu" if film.noise_device == "cpu" else film.model.load_device.type,
     )
 
-    def finished() -> Iterator[Start | Step | Chunk]:
+    def noted() -> Iterator[Start | Step | Chunk]:
         nonlocal memory
         for record in records:
             progress.note(record)
@@ -99,7 +99,7 @@ def make_film(
             mm.throw_exception_if_processing_interrupted()  # last, so that a chunk that is done is kept
             yield record
 
-    for record in (pulled := finished()):
+    for record in (pulled := noted()):
         if isinstance(record, Start) and not record.stored:
             sample(film.model, prompts, film.negative, denoiser, record, pulled, film.end - record.chunk)
     return memory.to("cpu")

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import folder_paths
@@ -13,11 +14,23 @@ def autosave_folder() -> Path:
     return Path(folder_paths.get_output_directory()) / "helios" / "autosave"
 
 
-def output_path(prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
+@contextlib.contextmanager
+def new_output(prefix: str, suffix: str, width: int, height: int) -> Iterator[tuple[Path, str]]:
     """A new numbered file in the output folder, and its subfolder there; the size is for %width% and %height%.
 
-    ValueError where no such file can be.
+    It is there at once, empty, so that a second ComfyUI with the same folder takes another number; if it is still empty
+    in the end, it goes. ValueError where no such file can be.
     """
+    path, subfolder = _claim(prefix, suffix, width, height)
+    try:
+        yield path, subfolder
+    finally:
+        with contextlib.suppress(OSError):
+            if not path.stat().st_size:
+                path.unlink()
+
+
+def _claim(prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
     root = folder_paths.get_output_directory()
     shown = f"filename_prefix={prefix[:80]}{'...' * (len(prefix) > 80)}"
     if not prefix or prefix.endswith(("/", "\\")):  # only a folder: the host would take its last part for a name
@@ -27,10 +40,13 @@ def output_path(prefix: str, suffix: str, width: int, height: int) -> tuple[Path
         raise ValueError(f"{shown}: this is no place in ComfyUI's output folder; name one in it.")
     try:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root, width, height)
-        while _is_taken(path := Path(folder) / f"{name}_{counter:05}_{suffix}"):
+        while not _create(path := Path(folder) / f"{name}_{counter:05}_{suffix}"):
             counter += 1
     except OSError as error:
         reason = _REFUSALS.get(error.errno, f"no file can be made there ({error.strerror})")
+        raise ValueError(f"{shown}: {reason}; choose another name.") from error
+    except Exception as error:  # a plain one, of newer hosts
+        reason = "this ComfyUI follows no link out of its output folder"
         raise ValueError(f"{shown}: {reason}; choose another name.") from error
     return path, subfolder
 
@@ -44,11 +60,11 @@ _REFUSALS = {
 }
 
 
-def _is_taken(path: Path) -> bool:
-    """As `Path.exists`, which in some Pythons takes a name that no file can have for a free one."""
+def _create(path: Path) -> bool:
+    """An empty file, if there is none yet."""
     try:
-        path.lstat()
-    except FileNotFoundError:
+        path.touch(exist_ok=False)
+    except FileExistsError:
         return False
     return True
 

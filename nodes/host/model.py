@@ -104,7 +104,7 @@ class HostTransformer(HeliosTransformer):
 class HeliosModel(comfy.model_base.BaseModel):
     native_size = 640, 384  # width and height that it was trained at
     # The demo's are others.
-    text_tokens, text_encoder, recipes = TEXT_TOKENS, "UMT5-XXL (CLIPLoader, type 'wan')", RECIPES
+    text_tokens, text_encoder, recipes = TEXT_TOKENS, "UMT5-XXL (Load CLIP, type wan)", RECIPES
 
     def __init__(self, model_config, variant: str, files: list[Path], file_versions: tuple, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostTransformer)

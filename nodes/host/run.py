@@ -71,5 +71,5 @@ class RunCache:
 
 
 def host_sigma(step: Step) -> float:
-    """Where in the chunk's whole course a step stands, 1 to 0: what the host schedules conditioning by."""
+    """How noisy a chunk is at a step, over all its stages, 1 to 0: what the host schedules conditioning by."""
     return step.timestep / 1000

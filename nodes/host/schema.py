@@ -4,6 +4,10 @@ import inspect
 
 from comfy_api.latest import io
 
+# Hides a widget behind "advanced" on hosts that know how; a schema argument of that name would break the older ones.
+ADVANCED = {"advanced": True}
+# A seed that changes after each run would begin another film where a cancelled one is to be continued.
+FIXED_SEED = io.ControlAfterGenerate.fixed if hasattr(io, "ControlAfterGenerate") else True
 KNOWN = frozenset(inspect.signature(io.Schema).parameters)
 
 

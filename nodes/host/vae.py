@@ -1,6 +1,7 @@
 """Pictures in and latents out, and back: the host's VAE, a window of 33 frames at a time."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,8 @@ from ...helios_core.film import beginning
 from ...helios_core.media.frames import VideoEnds, fit_frames
 from ...helios_core.network.config import CHUNK_FRAMES, CHUNK_LATENTS
 from .video_input import ends
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ def decode(vae, latents: torch.Tensor, tiling: Tiling) -> Iterator[torch.Tensor]
             f"samples: latents of shape {tuple(latents.shape)} are not Helios chunks (B, 16, a multiple of 9, H, W); "
             "connect Helios Chunk Sampler, or decode them with VAE Decode."
         )
+    check_vae(vae)
     for film in latents.split(1):
         for chunk in film.split(CHUNK_LATENTS, dim=2):
             mm.throw_exception_if_processing_interrupted()
@@ -47,6 +51,13 @@ def decode(vae, latents: torch.Tensor, tiling: Tiling) -> Iterator[torch.Tensor]
             yield pixels
 
 
+def check_vae(vae) -> None:
+    """Before it fails in torch's words."""
+    channels = getattr(vae, "latent_channels", 16)
+    if channels != 16:
+        raise ValueError(f"vae: this VAE's latents have {channels} channels, Helios' have 16; choose the Wan 2.1 VAE.")
+
+
 def decoding_fits(vae, shape) -> bool:
     return vae.memory_used_decode(shape, vae.vae_dtype) < mm.get_total_memory(vae.device)
 
@@ -54,6 +65,7 @@ def decoding_fits(vae, shape) -> bool:
 def encode(vae, frames: torch.Tensor) -> torch.Tensor:
     """Frames (1 or 33, H, W, 3) in 0..1 -> latents (1, 16, 1 or 9, H/8, W/8) in model space."""
     mm.throw_exception_if_processing_interrupted()
+    check_vae(vae)
     latents = vae.encode(frames)
     wanted = 1, 16, 1 + (len(frames) - 1) // 4, frames.shape[1] // 8, frames.shape[2] // 8
     if tuple(latents.shape) != wanted:
@@ -92,14 +104,24 @@ def encode_video(
     return *beginning.encode_video(partial(encode, vae), found.first, found.windows), found
 
 
-def memory_picture(memory: HistoryMemory, vae=None) -> torch.Tensor:
-    """The newest frame that a memory holds (1, H, W, 3): decoded, or a rough one without a VAE."""
+def memory_picture(memory: HistoryMemory, vae=None, say: Callable[[str], None] = log.warning) -> torch.Tensor:
+    """The newest frame that a memory holds (1, H, W, 3): decoded, or a rough one without a VAE.
+
+    Where the VAE fails it is rough too, and `say` is told why: no film is lost for its thumbnail.
+    """
     newest, latest = memory.frames[:1], memory.anchor
     if vae is None or latest is None:
         return latent_picture(newest)
     if newest[:, :, -CHUNK_LATENTS].any():  # a whole chunk; after a picture only the last latent is filled
         latest = newest[:, :, -CHUNK_LATENTS:]
-    pixels = vae.decode(comfy.latent_formats.Wan21().process_out(latest[:1].float().cpu()))
+    try:
+        check_vae(vae)
+        pixels = vae.decode(comfy.latent_formats.Wan21().process_out(latest[:1].float().cpu()))
+    except mm.InterruptProcessingException:
+        raise
+    except Exception as error:
+        say(f"The thumbnail is rough, since the VAE could not decode it ({error}).")
+        return latent_picture(newest)
     return pixels.reshape(-1, *pixels.shape[-3:])[-1:]
 
 

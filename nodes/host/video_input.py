@@ -49,5 +49,9 @@ def in_memory(video) -> torch.Tensor | None:
 
 
 def trim(video) -> tuple[float, float]:
-    """Start and duration in seconds, 0 for all; ComfyUI 0.8.0 cannot trim."""
-    return video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
+    """Start and duration in seconds, 0 for all."""
+    if hasattr(video, "get_active_trim_window"):
+        return video.get_active_trim_window()
+    # Hosts before 0.23 keep them to themselves; before 0.14 there are none.
+    start, duration = (getattr(video, f"_VideoFromFile__{name}", 0.0) or 0.0 for name in ("start_time", "duration"))
+    return (start if start >= 0 else max(0.0, video.get_duration() + start)), duration

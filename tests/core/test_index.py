@@ -36,6 +36,14 @@ def test_a_run_is_noted_in_place_of_the_same_seeds(index):
     assert noted(index) == [replace(RUN, done=5), replace(RUN, seed=4)]
 
 
+def test_another_workflows_run_with_the_same_seed_stays(index):
+    """Or its film would not be known as one of that workflow, and be tidied away."""
+    other = replace(RUN, graph="another", done=2)
+    for run in (RUN, other):
+        index.note(run)
+    assert noted(index) == [other, RUN]
+
+
 def test_a_person_can_read_it(index):
     index.note(RUN)
     content = json.loads(index.path.read_text("utf-8"))

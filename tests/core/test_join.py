@@ -74,6 +74,35 @@ def test_a_file_with_frames_that_look_ahead(tmp_path):
     assert np.array_equal(pictures(tmp_path / "ab.mp4"), np.concatenate([pictures(path) for path in paths]))
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.h264"])
+def test_frames_without_times_are_not_copied(tmp_path, name):
+    """Matroska says of no frame when it is decoded; where frames look ahead, that cannot be guessed."""
+    other = film(tmp_path / "b.mp4")
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.options = {"bf": "3", "x264-params": "b-adapt=0"}
+        for k in range(40):
+            pixels = np.full((64, 96, 3), 6 * k, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    same = tmp_path / f"same_{name}"
+    same.write_bytes((tmp_path / name).read_bytes())
+    for first, second in ((tmp_path / name, same), (other, same), (same, other)):
+        assert copy_joined(first, second, tmp_path / "ab.mp4") != ""
+        assert not (tmp_path / "ab.mp4").exists()
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    first, second = film(tmp_path / "a.mp4"), film(tmp_path / "b.mp4")
+    content = bytearray(first.read_bytes())
+    begin = content.find(b"mdat") + 4
+    content[begin : begin + 4000] = bytes(4000)
+    first.write_bytes(content)
+    with pytest.raises(ValueError, match="a.mp4"):
+        copy_joined(first, second, tmp_path / "ab.mp4")
+
+
 @pytest.mark.parametrize("which", ["both", "first", "second"])
 def test_sound_keeps_its_place(tmp_path, which):
     """Also where the first one's is longer than its pictures, which its own end would cut."""

@@ -116,7 +116,7 @@ class Graph(dict):
         defaults = dict(seed=3, length=66, steps="auto", cfg=0.0, solver="auto", amplify_first_chunk="auto")
         if "memory" not in inputs:
             inputs["memory"] = self.add("HeliosHistoryMemory", width=size[0], height=size[1])
-        inputs = {k: self.text(v) if torch.is_tensor(v) else v for k, v in inputs.items()}
+        inputs = {k: self.text(v) if torch.is_tensor(v) else v for k, v in inputs.items() if v is not None}
         inputs = {**defaults, "skip_first_chunk": False, "noise_device": "cpu", "autosave": False, **inputs}
         return self.add(node, model=model, **inputs)
 

@@ -287,7 +287,7 @@ BAD_RUNS = {
     "a linked LoRA of NaN": (lora("clip_lora.safetensors", strength=linked(NAN)), LORA, r"strength=nan: use a number"),
     "a linked variant": (load("small.safetensors", linked("turbo")), LOADER, r"variant=turbo: use one of auto, base,"),
     "a linked frame rate": (schedule("0: a", fps=linked(0)), SCHEDULE, r"fps=0: use a number from 1\.0 to 120\.0\."),
-    "a linked number for text": (schedule(linked(4)), SCHEDULE, r"schedule=4: connect text here; this is a int"),
+    "a linked number for text": (schedule(linked(4)), SCHEDULE, r"schedule=4: connect text here; its type is int"),
     "linked tiles": (latents(33, tile_size=linked(0)), DECODE, r"tile_size=0: use a whole number from 64 to 4096\."),
     "a linked seed": (sample(seed=linked(-1)), SAMPLER, r"seed=-1: use a whole number from 0 to 18446744073709551615"),
     "a linked length": (sample(length=linked(0)), SAMPLER, r"length=0: use a whole number from 1 to"),
@@ -295,6 +295,11 @@ BAD_RUNS = {
     "a linked cfg": (sample(cfg=linked(NAN)), SAMPLER, r"cfg=nan: use a number from 0\.0 to 100\.0\."),
     # other nodes
     "another model": (lambda g: dict(model=wan(g), positive=POSITIVE), SAMPLER, r"model: .* WAN21, not a Helios"),
+    "another model and no memory": (
+        lambda g: dict(model=wan(g), positive=POSITIVE, memory=None),
+        SAMPLER,
+        r"model: .* WAN21, not a Helios",
+    ),
     "LoRA on another model": (lora("clip_lora.safetensors", wan), LORA, r"model: this is a WAN21, not a Helios"),
     "KSampler": (ksampler, "KSampler", r"use Helios Chunk Sampler in place of KSampler"),
     # pictures
