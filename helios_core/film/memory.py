@@ -144,6 +144,11 @@ class HistoryMemory:
     def __hash__(self) -> int:
         return hash((self.chunk, self.seed, self.noise_device, self.variant, self.frames.shape))
 
+    def record(self, chunk: int) -> dict:
+        """What is known of a chunk, its prompt included; empty for one that this memory knows nothing of."""
+        found = next((entry for entry in self.log if entry["chunk"] == chunk), None)
+        return {} if found is None else {"prompt": self._prompt(chunk), **found}
+
     def _prompt(self, chunk: int) -> str:
         said = (entry["prompt"] for entry in reversed(self.log) if entry["chunk"] <= chunk and "prompt" in entry)
         return next(said, "")
