@@ -313,7 +313,7 @@ BAD_RUNS = {
         MEMORY,
         r"anchor_noise_min=0\.5 is above anchor_noise_max=0\.2",
     ),
-    "an image's VAE": (sample(memory=image_vae), MEMORY, r"vae: .* latents have 3 channels, .* choose the Wan 2\.1 VAE"),
+    "an image's VAE": (sample(memory=image_vae), MEMORY, r"latents have 3 channels, .* choose the Wan 2\.1 VAE"),
     "keyframes at one chunk": (keyframes(2, 2), "HeliosKeyframe", r"two keyframes begin at chunk 2; move or remove"),
     "a keyframe of two pictures": (
         keyframes(1, pictures=2),
