@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import time
 import uuid
@@ -17,7 +18,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
     path = Path(path)
     # Beside the file, since a rename is only whole within one disk; unique, since two runs may write at once; short,
     # since the file's own name may be as long as names can be.
-    half = path.with_name(f".{uuid.uuid4().hex}")
+    half = path.with_name(_half_name(path) + uuid.uuid4().hex)
     try:
         with open(half, "xb") as file:
             file.write(content)
@@ -28,6 +29,17 @@ def write_whole(path: str | Path, content: bytes) -> None:
         with contextlib.suppress(OSError):  # else it would hide what happened
             half.unlink(missing_ok=True)
         raise
+
+
+def sweep_halves(path: Path) -> None:
+    """Remove what killed processes left half written of a file. Only for a file that nobody else writes now."""
+    for half in path.parent.glob(_half_name(path) + "*"):
+        with contextlib.suppress(OSError):
+            half.unlink()
+
+
+def _half_name(path: Path) -> str:
+    return f".{hashlib.sha256(path.name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}-"
 
 
 def flush_to_disk(descriptor: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import sweep_halves
 from ..film.memory import HistoryMemory
 from .requests import FilmRequest
 from .terminal import say
@@ -45,6 +46,7 @@ def open_output(request: FilmRequest, default: Path, request_id: str, seed: int)
             output = _next_output(request, default, request_id, seed, locks)
         else:
             output = _given_output(request, request_id, seed, locks)
+        sweep_halves(output.memory)  # the film is locked
         try:
             yield output
         finally:

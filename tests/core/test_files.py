@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from helios_core import files
-from helios_core.files import RENAME_TRIES, replace_file, write_whole
+from helios_core.files import RENAME_TRIES, replace_file, sweep_halves, write_whole
 
 
 @pytest.fixture
@@ -33,6 +33,16 @@ def test_written_over(old):
     assert old.read_bytes() == b"new" and names(old) == ["x.bin"]
     write_whole(str(old), b"")
     assert old.read_bytes() == b""
+
+
+def test_what_a_kill_left_is_swept_up(old, monkeypatch):
+    """Of that file only."""
+    other, left = old.with_name("y.bin"), []
+    monkeypatch.setattr(files, "replace_file", lambda half, path: left.append(half.rename(half.with_suffix(".kept"))))
+    for path in (old, other):
+        write_whole(path, b"new")
+    sweep_halves(old)
+    assert [half.exists() for half in left] == [False, True] and old.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("number", sorted({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}))
