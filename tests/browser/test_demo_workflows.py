@@ -94,8 +94,8 @@ def test_extend_a_film(server, page):
 
 
 def test_keyframes(server, page):
-    frames, prompt, outputs = film_of(server, page, "Keyframes")
-    for line, chunk in zip(lines_of(prompt), (2, 4, 9)):
+    frames, prompt, outputs = film_of(server, page, "Keyframes", {SAMPLER: {"length": 297}})
+    for line, chunk in zip(lines_of(prompt), (2, 4, 8)):
         assert shown(frames[33 * chunk :][:33]) == asked(line)
     with picture(server, outputs, prompt, "PreviewImage") as report:
         assert report.width == 1600

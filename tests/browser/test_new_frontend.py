@@ -7,7 +7,7 @@ import pytest
 from browser import load_workflow, missing_nodes, opened_page
 from comfy_server import PACK
 from shipped import ALL_WORKFLOWS, NEWER, install_models
-from test_workflows import check_opening
+from test_workflows import DEMOS, check_opening
 
 BLUEPRINTS = sorted((PACK / "subgraphs").glob("*.json"))
 
@@ -21,9 +21,9 @@ def new_page(new_server, chromium):
 
 
 def test_workflows_open(new_server, new_page):
-    """Those of newer nodes too."""
+    """The demos, and those of newer nodes."""
     assert NEWER < set(ALL_WORKFLOWS)
-    check_opening(new_server, new_page, ALL_WORKFLOWS, vue=True)
+    check_opening(new_server, new_page, [*DEMOS, *NEWER], vue=True)
 
 
 def test_blueprints(new_server, new_page):

@@ -13,7 +13,7 @@ from comfy_server import ComfyServer, ServerDied
 from models import POSITIVE, Graph, install_helios
 
 CHUNKS = 12
-KILLS, KILLS_OF_A_FILM = 6, 3
+KILLS, KILLS_OF_A_FILM = 4, 2
 FILM = dict(positive=POSITIVE, length=33 * CHUNKS, steps="40", amplify_first_chunk="off", size=(64, 64))
 
 
