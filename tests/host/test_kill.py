@@ -13,7 +13,7 @@ from comfy_server import ComfyServer, ServerDied
 from models import POSITIVE, Graph, install_helios
 
 CHUNKS = 12
-KILLS, KILLS_OF_A_FILM = 4, 2
+KILLS, KILLS_OF_A_FILM = 6, 3
 FILM = dict(positive=POSITIVE, length=33 * CHUNKS, steps="40", amplify_first_chunk="off", size=(64, 64))
 
 
@@ -86,4 +86,4 @@ def test_killed_and_run_again(server):
         if len(kills) >= KILLS:
             break
     print(f"{len(kills)} kills, with so many chunks on disk: {kills}")
-    assert len(set(kills)) > 3
+    assert len(set(kills)) > 2
