@@ -301,7 +301,7 @@ class HeliosSampleToVideo(io.ComfyNode):
             raise ValueError(f"memory: it is of {len(begin.frames)} films at once; only one goes into a file.")
         smoother, text = SeamSmoother(), host.NodeText(cls.hidden.unique_id)
         settings = dict(fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=audio)
-        settings["again"] = ": finished chunks are not made anew" if film.get("autosave", True) else ""
+        settings["chunks_are_kept"] = film.get("autosave", True)
 
         def write(latents):
             for frames in host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap)):

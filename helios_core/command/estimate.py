@@ -45,15 +45,10 @@ def print_memory(files: ModelFiles, width: int, height: int, tokens: int, vae_we
     for what, size in needs.items():
         print(f"    {what} {size / 1e9:.2f} GB")
     print(f"    before that, together with the VAE: text encoder {text:.2f} GB")
-    if on_cuda(files):
+    if files.on_cuda:
         print(f"    free now {torch.cuda.mem_get_info(files.device)[0] / 1e9:.2f} GB")
     if not files.on_cpu:
         print(f"  main memory, computed: {text:.2f} GB, while the text encoder is read")
-
-
-def on_cuda(files: ModelFiles) -> bool:
-    """Where torch tells how much memory is used."""
-    return torch.device(files.device).type == "cuda"
 
 
 def print_disk(files: ModelFiles, width: int, height: int, chunks: int) -> None:
@@ -76,7 +71,7 @@ def print_time(files: ModelFiles, width: int, height: int, tokens: int, chunks: 
     first, later = seconds_per_chunk(model, files.recipe, tokens, width, height, files.device, files.dtype)
     latents = torch.zeros(1, config.in_channels, CHUNK_LATENTS, *_latent_size(width, height))
     decoding = decode_seconds(files.load_codec(), latents)
-    if on_cuda(files):
+    if files.on_cuda:
         print(f"  memory, measured: at most {torch.cuda.max_memory_allocated(files.device) / 1e9:.2f} GB")
     seconds = first + (chunks - 1) * later + chunks * decoding
     print(

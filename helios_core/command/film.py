@@ -76,8 +76,8 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
         device=files.device,
         noise_device=noise_device(files, beginning),
     )
-    again = ": finished chunks are not made anew" if request.autosave else ""
-    begun, writer, safe = time.monotonic(), VideoWriter(output.film, again=again), film.first
+    begun, safe = time.monotonic(), film.first
+    writer = VideoWriter(output.film, chunks_are_kept=request.autosave)
 
     def keep(memory: HistoryMemory, notes: dict[str, str]) -> None:
         nonlocal safe

@@ -73,6 +73,10 @@ class ModelFiles:
         return torch.device(self.device).type == "cpu"
 
     @property
+    def on_cuda(self) -> bool:
+        return torch.device(self.device).type == "cuda"
+
+    @property
     def text_dtype(self) -> torch.dtype:
         return torch.float32 if self.is_demo else torch.bfloat16  # UMT5-XXL: 23 or 11 GB
 

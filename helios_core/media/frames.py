@@ -188,11 +188,7 @@ class _Video:
         self.source, self.fps = source, None
 
     def __enter__(self) -> "_Video":
-        if isinstance(self.source, BytesIO):
-            self.source.seek(0)
-        with self._errors():
-            # absolute: FFmpeg takes what is before a colon for a protocol
-            self.container = av.open(self.source if isinstance(self.source, BytesIO) else os.path.abspath(self.source))
+        self.container = open_video(self.source)
         self.stream = self.container.streams.best("video")  # as players choose: a cover may come first
         if self.stream is None or self.stream.disposition & av.stream.Disposition.attached_pic:
             self.container.close()
@@ -208,7 +204,7 @@ class _Video:
     def frames(self, start: float, duration: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """(seconds from the beginning, frame) of a part."""
         begin = (self.stream.start_time or 0) * self.stream.time_base
-        with self._errors():
+        with _readable(self.source):
             for number, frame in enumerate(self.container.decode(self.stream)):
                 # Raw streams have no times. Half a millisecond: others are rounded to the stream's own clock.
                 known = frame.pts is not None
@@ -225,13 +221,6 @@ class _Video:
             return ((frame, 1) for _, frame in frames)
         return _resampled(frames, fps, self.fps or fps)
 
-    @contextmanager
-    def _errors(self):
-        try:
-            yield
-        except av.FFmpegError as error:
-            raise ValueError(f"{name_of(self.source)}: cannot be read as a video ({error})") from error
-
 
 def _pixels(frame: av.VideoFrame) -> Tensor:
     """(H, W, 3) in 0..1, turned upright: phones write pictures as the sensor lay, and a note how to turn them."""
@@ -245,6 +234,23 @@ def _to_size_of(frame: av.VideoFrame) -> Callable[[Tensor], Tensor]:
     """For streams that change their size: all of a later frame within the first one's."""
     height, width = _pixels(frame).shape[:2]
     return lambda frames: fit_frames(frames, width, height, "pad")
+
+
+def open_video(source: str | Path | BytesIO) -> av.container.InputContainer:
+    """A file's streams, from the beginning. Raises ValueError for what is no video."""
+    if isinstance(source, BytesIO):
+        source.seek(0)
+    with _readable(source):
+        # absolute: FFmpeg takes what is before a colon for a protocol
+        return av.open(source if isinstance(source, BytesIO) else os.path.abspath(source))
+
+
+@contextmanager
+def _readable(source: str | Path | BytesIO):
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise ValueError(f"{name_of(source)}: cannot be read as a video ({error})") from error
 
 
 def name_of(source: str | Path | BytesIO) -> str:

@@ -10,7 +10,7 @@ import av
 import torch
 from torch import Tensor
 
-from .frames import name_of
+from .frames import name_of, open_video
 
 Source = str | Path | BytesIO
 
@@ -28,7 +28,7 @@ def copy_joined(
     end, and so does its sound. `check` is called for each packet, what it raises ends the work. Raises ValueError for
     what is no video, OSError where it cannot be written.
     """
-    with _open(first) as a, _open(second) as b, _errors(first, second):
+    with open_video(first) as a, open_video(second) as b, _errors(first, second):
         streams = [_streams(container, source) for container, source in ((a, first), (b, second))]
         if why := _disagreement(*streams):
             return why
@@ -57,15 +57,6 @@ class _NoTimes(Exception):
     """A packet that does not say when it is decoded, as in Matroska and raw streams."""
 
 
-def _open(source: Source):
-    if isinstance(source, BytesIO):
-        source.seek(0)
-    try:
-        return av.open(source if isinstance(source, BytesIO) else str(Path(source).absolute()))
-    except av.FFmpegError as error:
-        raise ValueError(f"{name_of(source)}: cannot be read as a video ({error})") from error
-
-
 @contextmanager
 def _errors(*sources: Source):
     """What FFmpeg finds in them later, as a ValueError; what the disk refuses stays an OSError."""
@@ -85,7 +76,7 @@ def _streams(container, source: Source) -> dict:
 
 def _turned(source: Source) -> bool:
     """As phones do; the note how to turn it is not copied."""
-    with _open(source) as container:
+    with open_video(source) as container:
         frame = next(container.decode(container.streams.best("video")), None)
         return bool(frame is not None and getattr(frame, "rotation", 0))
 
@@ -156,7 +147,7 @@ def _copy(container, streams: dict, out, into: dict, offset: Fraction, check) ->
 
 def seconds_of_pictures(source: Source) -> float:
     """When a file's last picture ends, counted from its first; its sound may be longer."""
-    with _open(source) as container, _errors(source):
+    with open_video(source) as container, _errors(source):
         video, end = _streams(container, source)["video"], Fraction(0)
         begin, length = (video.start_time or 0) * video.time_base, 1 / Fraction(video.average_rate or 24)
         for packet in container.demux(video):
@@ -167,7 +158,7 @@ def seconds_of_pictures(source: Source) -> float:
 
 def read_sound(source: Source, rate: int, start: float = 0, duration: float = 0) -> Tensor | None:
     """A file's sound as int16 (2, S) at `rate`, all or `duration` seconds from `start` on; None where there is none."""
-    with _open(source) as container, _errors(source):
+    with open_video(source) as container, _errors(source):
         stream = container.streams.best("audio")
         if stream is None:
             return None

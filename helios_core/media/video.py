@@ -34,8 +34,8 @@ class VideoWriter:
     film is silent, and `note` says so.
 
     Encoding runs in a thread of its own. What fails there is raised by the next `write`, and by every one after it, or
-    by `close`. Even then what was written plays, and an OSError says how much that is, and to run it again; `again` is
-    the end of that sentence.
+    by `close`. Even then what was written plays, and an OSError says how much that is and to run it again; with
+    `chunks_are_kept`, also that finished chunks are not made anew.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class VideoWriter:
         crf: int = 18,
         metadata: dict[str, str] | None = None,
         audio: Any = None,
-        again: str = "",
+        chunks_are_kept: bool = False,
     ):
         if not (math.isfinite(fps) and 1 / 1001 <= fps <= 1000):
             raise ValueError(f"fps={fps}: use a number of frames a second, 24 for example")
@@ -53,7 +53,7 @@ class VideoWriter:
             raise ValueError(f"crf={crf}: use 0 to 51; 18 looks lossless")
         self.path = Path(path) if isinstance(path, str | Path) else path
         self.fps, self.crf = Fraction(fps).limit_denominator(1001), crf
-        self.metadata, self.again = metadata or {}, again
+        self.metadata, self.chunks_are_kept = metadata or {}, chunks_are_kept
         self.audio, self.note = usable_audio(audio)
         self.frames = 0
         self._size: tuple[int, int] | None = None
@@ -160,7 +160,8 @@ class VideoWriter:
         why = "the disk is full" if full else f"it could not be written ({error.strerror or error})"
         plays = " What is there plays." if kept else ""
         text = f"{kept} of {self.frames} frames are in {self._name}, {why}.{plays} "
-        text += f"{'Make room' if full else 'Correct that'} and run it again{self.again}."
+        text += f"{'Make room' if full else 'Correct that'} and run it again"
+        text += ": finished chunks are not made anew." if self.chunks_are_kept else "."
         told = OSError(text)
         told.errno = error.errno
         told.__cause__ = error

@@ -17,6 +17,7 @@ from oracle import SMALL, models
 ALL_WORKFLOWS = {path.stem: path for path in sorted((PACK / "workflows").glob("*.json"))}
 NEWER = {"Helios - Upscale a Film"}  # of nodes that only newer hosts have
 WORKFLOWS = {name: path for name, path in ALL_WORKFLOWS.items() if name not in NEWER}
+DEMO = "Helios Demo - "  # how their names begin
 DEMO_INPUTS = sorted((PACK / "web" / "demo").iterdir())
 TEXT_WIDTH = SMALL["text_dim"]
 

@@ -8,12 +8,11 @@ import pytest
 
 from helios_core import HistoryMemory
 from seen import distance, seen
-from shipped import WORKFLOWS
+from shipped import DEMO, WORKFLOWS
 from test_run_workflow import SAMPLER, alike, picture, prepared, run_prompt
 from training.world import COLOURS, GROUNDS, SHAPES
 
 pytestmark = pytest.mark.usefixtures("shipped_models")
-DEMO = "Helios Demo - "
 SMALLER = {"Text to Video (Base)": {SAMPLER: {"length": 33}}}
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from browser import api_prompt, export_workflow, load_workflow, missing_nodes, set_setting
-from shipped import ALL_WORKFLOWS, WORKFLOWS, shipped
+from shipped import ALL_WORKFLOWS, DEMO, WORKFLOWS, shipped
 
 pytestmark = pytest.mark.usefixtures("shipped_models")
 NOTES = {"MarkdownNote", "Note"}
@@ -129,7 +129,6 @@ def check_file(workflow, schemas):
         assert not ABSOLUTE_PATH.search(URL.sub("", text)), text
 
 
-DEMO = "Helios Demo - "
 DEMOS = [name for name in WORKFLOWS if name.startswith(DEMO)]
 REAL = [name for name in WORKFLOWS if name not in DEMOS]
 LOADERS = {"HeliosModelLoader", "CLIPLoader", "VAELoader", "HeliosDemoLoader"}
