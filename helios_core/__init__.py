@@ -10,7 +10,7 @@ _NAMES = {
     "film.keyframes": ("Keyframe",),
     "film.loop": ("chunk_count", "film_records", "step_count"),
     "film.memory": ("HistoryMemory",),
-    "film.prompts": ("PromptSchedule", "Segment", "parse_schedule"),
+    "film.prompts": ("PromptSchedule", "SeedChange", "Segment", "parse_schedule"),
     "film.record": ("Chunk", "Start", "Step"),
     "film.store": ("ChunkStore",),
     "network.checkpoint": ("Checkpoint",),

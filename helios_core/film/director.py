@@ -1,6 +1,6 @@
 """Who says what each chunk shows: asked once when a chunk begins, so that everything in one answer holds together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from .keyframes import Keyframe
@@ -10,13 +10,12 @@ from .record import Mix
 
 @dataclass(frozen=True, eq=False)
 class Go:
-    """Make the chunk, with these prompts, pictures and seed. `text` and `change` are noted in its record."""
+    """Make the chunk, with these prompts, pictures and seed. `note` goes into its record, see `Chunk`."""
 
     prompt: Mix
     keyframes: tuple[Keyframe, ...] = ()
     seed: int = 0
-    text: str = ""
-    change: str = ""  # "cut", "blend" or "image" where the film is told to change
+    note: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,21 @@ class ScheduleDirector:
     def direct(self, chunk: int) -> Go | Stop:
         if chunk >= self.end:
             return Stop()
-        segments = [s for s in self.schedule.segments if s.start <= chunk]
-        keyframes = [k for k in self.schedule.keyframes if k.start <= chunk]
-        text = segments[-1].text
-        change = ""
-        if keyframes and chunk < keyframes[-1].start + max(1, keyframes[-1].blend):
-            change = "image"
-        elif chunk and chunk < segments[-1].start + max(1, segments[-1].blend):
-            change = "blend" if segments[-1].blend else "cut"
-        return Go(self.schedule.at(chunk), self.schedule.keyframes, self.seed, text, change)
+        schedule = self.schedule
+        return Go(schedule.at(chunk), schedule.keyframes, schedule.seed_at(chunk, self.seed), note_of(schedule, chunk))
+
+
+def note_of(schedule: PromptSchedule, chunk: int) -> dict:
+    """What a schedule tells a chunk, as its record has it."""
+    segment = [s for s in schedule.segments if s.start <= chunk][-1]
+    begun = [k for k in schedule.keyframes if k.start <= chunk]
+    note = {"prompt": segment.text}
+    if len(words := schedule.words_at(chunk)) > 1:
+        note["words"] = [[round(weight, 6), text] for weight, text in words]
+    if picture := schedule.picture_at(chunk):
+        note["picture"] = {"file": picture.name, "weight": round(picture.weight(chunk), 6)}
+    if begun and chunk < begun[-1].start + max(1, begun[-1].blend):
+        note["change"] = "image"
+    elif chunk and chunk < segment.start + max(1, segment.blend):
+        note["change"] = "blend" if segment.blend else "cut"
+    return note

@@ -24,6 +24,7 @@ class Keyframe:
     blend: int = 0
     anchor_noise: NoiseRange | None = NOISE
     history_noise: NoiseRange | None = NOISE
+    name: str = ""  # of its file, for the record
 
     def __post_init__(self):
         if not isinstance(self.start, int) or not isinstance(self.blend, int):
@@ -36,15 +37,19 @@ class Keyframe:
             if noise is not None and not 0 <= noise[0] <= noise[1] <= 1:
                 raise ValueError(f"keyframe: {name}={noise}, a range within 0 and 1 is needed, the lower end first")
 
+    def weight(self, chunk: int) -> float:
+        """How far the newest frame moves to the picture at a chunk: 0 before it and behind it."""
+        step = chunk - self.start
+        if not 0 <= step < max(1, self.blend):
+            return 0.0
+        return step / (self.blend - 1) if self.blend else 1.0
+
     def apply(self, memory: HistoryMemory, seed: int) -> HistoryMemory:
         """The memory that the chunk after it is made from; the same object where nothing changes.
 
         `image` and `last` must be encoded by then. Raises ValueError for latents of another size, or with NaN.
         """
-        step = memory.chunk - self.start
-        if not 0 <= step < max(1, self.blend):
-            return memory
-        weight = step / (self.blend - 1) if self.blend else 1.0
+        weight = self.weight(memory.chunk)
         if weight == 0:
             return memory
         # On the CPU, so that a film that goes on from disk sees the same bits as one that was never away.
@@ -66,7 +71,7 @@ class Keyframe:
         last = add_noise(self.last.cpu(), self.history_noise, 1, generator)
         newest = memory.frames[:, :, -1:].lerp(last.expand_as(memory.frames[:, :, -1:]), weight)
         # The anchor stays what it was moved to: a share of what is left each time makes even steps.
-        share = 1 / (self.blend - step) if self.blend else 1.0
+        share = 1 / (self.blend - memory.chunk + self.start) if self.blend else 1.0
         anchor = memory.anchor_or_zeros()
         anchor = anchor.lerp(image.expand_as(anchor), share)
         return replace(memory, frames=torch.cat([memory.frames[:, :, :-1], newest], dim=2), anchor=anchor).to(device)

@@ -15,7 +15,7 @@ from ..network.config import CHUNK_FRAMES, CHUNK_LATENTS, FPS
 from .director import Back, Director, Go, Hold, Stop
 from .keyframes import steer
 from .memory import HistoryMemory
-from .record import Chunk, Meter, Start, Step
+from .record import TOLD, Chunk, Meter, Start, Step
 from .store import ChunkStore
 
 Flow = Callable[[Tensor, Step], Tensor]
@@ -67,8 +67,8 @@ def film_records(
         else:
             start = replace(start, stored=True)
             latents, rng_state, record = found
-            record.pop("change", None)  # what is told now counts, not what was told when it was made
-            record = {**record, **start.record, "reused": True}
+            told = {key: value for key, value in record.items() if key not in TOLD}  # what is told now counts
+            record = {**told, **start.record, "reused": True}
             chunk = _end_chunk(start, recipe, latents.to(memory.frames.device), rng_state, record)
             meter.restart()
             if chunk.index >= yielded:  # or it was, before the film went back
@@ -83,8 +83,7 @@ def _start_chunk(memory: HistoryMemory, direction: Go, noise_device) -> Start:
     memory = steer(memory, direction.keyframes, seed)
     generator = memory.generator(seed, noise_device)
     memory = replace(memory, seed=seed, noise_device=generator.device.type, rng_state=generator.get_state())
-    record = {"chunk": memory.chunk, "seed": seed, "prompt": direction.text}
-    return Start(memory, direction.prompt, record | ({"change": direction.change} if direction.change else {}))
+    return Start(memory, direction.prompt, {"chunk": memory.chunk, "seed": seed, "prompt": "", **direction.note})
 
 
 def _make_chunk(

@@ -42,8 +42,8 @@ class HistoryMemory:
     past yet. `anchor` (B, C, 1, H/8, W/8) is the first frame of the film, None until there is one. `chunk` counts the
     chunks made. `rng_state` is the generator's after them, `seed` and `noise_device` what it was made with.
 
-    For people only: `variant` made the last chunk, `log` has a record of each chunk that is known: its number "chunk",
-    "seed", "prompt" and "change" where they are new, "seconds", "vram" and "ram" in bytes.
+    For people only: `variant` made the last chunk, `log` has a record of each chunk that is known (see `Chunk`), with
+    "prompt" only where it is new.
     """
 
     frames: Tensor

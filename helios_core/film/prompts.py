@@ -16,7 +16,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -66,14 +66,25 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class PromptSchedule:
-    """Segments in order of their starts, the first at chunk 0, and the pictures that the film turns to.
+class SeedChange:
+    """From chunk `start` on the noise comes from the stream of another seed."""
 
-    Raises ValueError where two begin at once, where none begins at chunk 0, or where a blend takes one chunk.
+    start: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class PromptSchedule:
+    """Segments in order of their starts, the first at chunk 0, the pictures that the film turns to, and other seeds.
+
+    `source` is the text it was read from, "" where there is none. Raises ValueError where two of a kind begin at once,
+    where no segment begins at chunk 0, or where a blend takes one chunk.
     """
 
     segments: tuple[Segment, ...]
     keyframes: tuple[Keyframe, ...] = ()
+    seeds: tuple[SeedChange, ...] = ()
+    source: str = field(default="", compare=False)
 
     def __post_init__(self):
         odd = next((s for s in self.segments if not isinstance(s.start, int) or not isinstance(s.blend, int)), None)
@@ -81,6 +92,7 @@ class PromptSchedule:
             raise ValueError(f"schedule: start={odd.start!r} and blend={odd.blend!r} must be whole numbers of chunks")
         object.__setattr__(self, "segments", tuple(sorted(self.segments, key=lambda s: s.start)))
         object.__setattr__(self, "keyframes", check_keyframes(self.keyframes))
+        object.__setattr__(self, "seeds", tuple(sorted(self.seeds, key=lambda s: s.start)))
         starts = [s.start for s in self.segments]
         if starts and starts[0] < 0:
             raise ValueError(f"schedule: a prompt begins at chunk {starts[0]}; chunks are counted from 0")
@@ -94,9 +106,28 @@ class PromptSchedule:
             raise ValueError("schedule: the first prompt has nothing to blend from; make it a cut")
         if any(s.blend < 0 or s.blend == 1 for s in self.segments):
             raise ValueError("schedule: a blend takes 2 chunks or more; for a change at once use cut")
+        doubled = next((a.start for a, b in zip(self.seeds, self.seeds[1:]) if a.start == b.start), None)
+        if doubled is not None:
+            raise ValueError(f"schedule: two seeds begin at chunk {doubled}; remove one of them")
 
     def at(self, chunk: int) -> tuple[tuple[float, Any], ...]:
         """(weight, prompt) pairs of a chunk, weights above 0 and adding up to 1; more than one in a blend."""
+        return tuple((weight, segment.prompt) for weight, segment in self._mix(chunk))
+
+    def words_at(self, chunk: int) -> tuple[tuple[float, str], ...]:
+        """`at` with what the prompts say."""
+        return tuple((weight, segment.words) for weight, segment in self._mix(chunk))
+
+    def seed_at(self, chunk: int, seed: int) -> int:
+        """The seed of a chunk in a film that begins with `seed`."""
+        return next((s.seed for s in reversed(self.seeds) if s.start <= chunk), seed)
+
+    def picture_at(self, chunk: int) -> Keyframe | None:
+        """The picture that a chunk turns to, or is on its way to."""
+        begun = [k for k in self.keyframes if k.start <= chunk]
+        return begun[-1] if begun and begun[-1].weight(chunk) else None
+
+    def _mix(self, chunk: int) -> list[tuple[float, Segment]]:
 
         def share(segment: Segment) -> float:
             return min(1.0, (chunk - segment.start) / (segment.blend - 1)) if segment.blend else 1.0
@@ -110,7 +141,7 @@ class PromptSchedule:
         for i, segment in enumerate(mixed[1:], 1):
             weights[:i] *= 1 - share(segment)
             weights[i] = share(segment)
-        return tuple((w, s.prompt) for w, s in zip(weights.tolist(), mixed) if w > 0)
+        return [(w, s) for w, s in zip(weights.tolist(), mixed) if w > 0]
 
     def map(self, encode) -> "PromptSchedule":
         """The same with `encode(prompt)` in place of each prompt."""

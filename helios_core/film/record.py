@@ -9,6 +9,10 @@ from torch import Tensor
 
 from .memory import HistoryMemory
 
+# Of a chunk's record, what the director said: "prompt", "words" in a blend ([weight, text] pairs), "picture" (its "file"
+# and "weight") and "change" ("cut", "blend" or "image" where the film was told to change).
+TOLD = "prompt", "words", "picture", "change"
+
 Mix = tuple[tuple[float, Any], ...]  # (weight, prompt) pairs, weights above 0 and adding up to 1
 
 
@@ -49,8 +53,8 @@ class Step:
 class Chunk:
     """A finished chunk: latents (B, C, 9, H/8, W/8) in model space, and the memory to continue with.
 
-    `record` holds "chunk", "seed", "prompt", "change" ("cut", "blend" or "image" where the film was told to change),
-    "seconds", "vram" and "ram" (bytes). `reused` chunks were on disk; `not_saved` says why one could not be kept there.
+    `record` holds "chunk", "seed", what was told (`TOLD`), "seconds", "vram" and "ram" (bytes). `reused` chunks were on
+    disk; `not_saved` says why one could not be kept there.
     """
 
     index: int

@@ -17,6 +17,7 @@ from helios_core import (
     Keyframe,
     PromptSchedule,
     ScheduleDirector,
+    SeedChange,
     Segment,
     Start,
     Step,
@@ -162,7 +163,7 @@ def test_records_of_a_chunk(store, stored):
 )
 def test_a_schedule_says_what_changes(schedule, changes):
     director = ScheduleDirector(schedule, 7, 6)
-    assert [director.direct(k).change for k in range(6)] == changes
+    assert [director.direct(k).note.get("change", "") for k in range(6)] == changes
     assert all(director.direct(k).seed == 7 and director.direct(k).prompt == schedule.at(k) for k in range(6))
     assert all(isinstance(director.direct(k), Stop) for k in (6, 7))
 
@@ -174,6 +175,28 @@ def test_what_is_told_now_is_noted_not_what_was_told_when_it_was_made(store):
     film(ScheduleDirector(blend, 3, 2), store=store)
     chunk = chunks_of(film(ScheduleDirector(plain, 3, 2), store=store))[1]
     assert chunk.reused and chunk.record["prompt"] == "sea" and "change" not in chunk.record
+
+
+def test_a_schedule_says_what_each_chunk_is_made_of():
+    segments = Segment(0, "a", text="sea"), Segment(2, "b", 3, text="sky")
+    keyframes = Keyframe(1, 0, name="boat.png"), Keyframe(4, 0, blend=3, name="ship.png")
+    director = ScheduleDirector(PromptSchedule(segments, keyframes, (SeedChange(3, 11), SeedChange(1, 9))), 7, 7)
+    directions = [director.direct(k) for k in range(7)]
+    assert [d.seed for d in directions] == [7, 9, 9, 11, 11, 11, 11]
+    assert [d.note["prompt"] for d in directions] == ["sea", "sea", *5 * ["sky"]]
+    assert [d.note.get("words") for d in directions] == [None] * 3 + [[[0.5, "sea"], [0.5, "sky"]]] + [None] * 3
+    boat, ship = {"file": "boat.png", "weight": 1.0}, {"file": "ship.png", "weight": 0.5}
+    assert [d.note.get("picture") for d in directions] == [None, boat, None, None, None, ship, {**ship, "weight": 1.0}]
+
+
+def test_a_seed_line_begins_another_stream():
+    segments = (Segment(0, "a"),)
+    plain = chunks_of(film(ScheduleDirector(PromptSchedule(segments), 3, 4)))
+    other = chunks_of(film(ScheduleDirector(PromptSchedule(segments, seeds=(SeedChange(2, 8),)), 3, 4)))
+    assert [torch.equal(a.latents, b.latents) for a, b in zip(plain, other)] == [True, True, False, False]
+    # The same as to go on with that seed from chunk 2, where another film would begin.
+    rest = chunks_of(film(ScheduleDirector(PromptSchedule(segments), 8, 4), plain[1].memory))
+    assert all(torch.equal(a.latents, b.latents) for a, b in zip(other[2:], rest))
 
 
 def test_hold_asks_again_when_pulled():
@@ -220,7 +243,7 @@ def test_back_takes_a_chunk_again_with_another_seed_and_prompt(store):
         if isinstance(record, Chunk):
             chunks.append(record)
         if director.asked == [0, 1]:  # from here on, asked for it again, it goes on with others
-            director.answers[1] = [Go(((1.0, "another"),), seed=4, text="another")]
+            director.answers[1] = [Go(((1.0, "another"),), seed=4, note={"prompt": "another"})]
     assert [c.index for c in chunks] == [0, 1, 1, 2, 3] and not any(c.reused for c in chunks)
     taken, again = chunks[1:3]
     assert (again.record["seed"], again.record["prompt"]) == (4, "another")
