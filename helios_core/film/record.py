@@ -9,8 +9,8 @@ from torch import Tensor
 
 from .memory import HistoryMemory
 
-# Of a chunk's record, what the director said: "prompt", "words" in a blend ([weight, text] pairs), "picture" (its "file"
-# and "weight") and "change" ("cut", "blend" or "image" where the film was told to change).
+# Of a chunk's record, what the director said: "prompt", in a blend "words" ([weight, text] pairs), "picture" (its
+# "file" and "weight"), and "change" ("cut", "blend" or "image") where the film was told to change.
 TOLD = "prompt", "words", "picture", "change"
 
 Mix = tuple[tuple[float, Any], ...]  # (weight, prompt) pairs, weights above 0 and adding up to 1
