@@ -5,7 +5,7 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..helios_core import FPS, Keyframe, PromptSchedule, Segment, parse_schedule
-from ..helios_core.film.prompts import read_segments
+from ..helios_core.film.schedule_text import read_entries
 from . import host
 from .limits import within_limits
 from .types import CATEGORY, HeliosSchedule, check_resize, noise_inputs, noise_range, resize_input
@@ -56,7 +56,7 @@ class HeliosPromptSchedule(io.ComfyNode):
         fps = host.queued_value(cls.hidden.unique_id, "fps")
         try:
             # Without a frame rate to count with, what hangs on it is checked when it runs.
-            parse_schedule(schedule, fps) if isinstance(fps, int | float) and fps > 0 else list(read_segments(schedule))
+            parse_schedule(schedule, fps) if isinstance(fps, int | float) and fps > 0 else read_entries(schedule)
         except ValueError as error:
             return str(error)
         return True

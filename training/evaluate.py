@@ -28,7 +28,7 @@ from helios_core import (
 from helios_core.diffusion.recipe import DEMO_RECIPES
 from helios_core.film.beginning import encode_image
 from helios_core.film.denoise import ModelDenoiser
-from helios_core.film.prompts import parse_schedule
+from helios_core.film.schedule_text import parse_schedule
 from helios_core.media.codecs import VideoCodec
 from helios_core.media.text_encoder import TextEncoder
 from helios_core.network.config import CHUNK_FRAMES

@@ -6,7 +6,8 @@ from ..film.beginning import encode_image, encode_video
 from ..film.fingerprint import fingerprint
 from ..film.loop import chunk_count
 from ..film.memory import HistoryMemory
-from ..film.prompts import PromptSchedule, Segment, parse_schedule
+from ..film.prompts import PromptSchedule, Segment
+from ..film.schedule_text import parse_schedule
 from ..media.frames import fit_frames, read_ends, read_image
 from ..network.checkpoint import file_versions
 from ..network.config import CHUNK_FRAMES, FPS

@@ -1,24 +1,9 @@
-"""What is said at which chunk: the prompt schedule and its text form.
+"""What holds at which chunk: the words, the pictures that the film turns to, and the seed."""
 
-    # one line a segment:  start [transition]: prompt
-    0: a lighthouse at dawn, calm sea
-    4 blend 3: the same lighthouse in a storm,
-        waves breaking over the rocks
-    12s cut: inside, the keeper climbs the stairs
-
-A start is a chunk (`4`), seconds (`12s`) or frames (`264f`), rounded up to the next chunk. A transition is `cut` (the
-default) or `blend N`: over N chunks (3 where N is left out) the text embeddings move from the old prompt to the new
-one, with weights linspace(0, 1, N), so that the first of them still has the old one (as in the reference's interactive
-mode).
-"""
-
-import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,27 +12,9 @@ from torch import Tensor
 from ..network.config import CHUNK_FRAMES, FPS
 from .keyframes import Keyframe, check_keyframes
 
-TRANSITIONS = "cut", "blend"
-BLEND_CHUNKS = 3  # where a blend does not say
-
-# What nobody sees in pasted text: byte order marks, zero widths, directions of writing, controls. They stay inside a
-# prompt, where some join letters and emoji, and count for nothing around it.
-_INVISIBLE = r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-_ANY_INVISIBLE = re.compile(f"[{_INVISIBLE}]")
-_BLANK = "".join(c for c in map(chr, (*range(0x3001), 0xFEFF)) if c.isspace() or _ANY_INVISIBLE.match(c))
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-# Digits are those of any script, full-width ones among them. A gap is only ever followed by what is no gap, and no two
-# gaps are neighbours: matching takes time in proportion to the text.
-_GAP = rf"[\s{_INVISIBLE}]"
-_SEGMENT = re.compile(
-    rf"(?P<start>(?P<number>\d{{1,9}}(?:[.\uff0e]\d{{1,9}})?)(?:{_GAP}*(?P<unit>[sSfF]))?)"
-    rf"(?:{_GAP}+(?P<transition>[A-Za-z]\w*)(?:{_GAP}+(?P<count>[-+]?\d{{1,9}}(?:\.\d+)?))?)?"
-    rf"{_GAP}*[:\uff1a](?P<prompt>.*)",
-    re.S,
-)
-_STARTS_WITH_NUMBER = re.compile(r"[.\uff0e]?\d")
-_CLOCK = re.compile(r"(\d{1,4}):(\d{1,2})(?::(\d{1,2}))?\s{0,9}(?:cut|blend\s{0,9}\d{0,9})?\s{0,9}[:\uff1a]")
+# What nobody sees in pasted text: byte order marks, zero widths, directions of writing, controls.
+INVISIBLE = r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+ANY_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 
 
 @dataclass(frozen=True)
@@ -147,195 +114,44 @@ class PromptSchedule:
         """The same with `encode(prompt)` in place of each prompt."""
         return replace(self, segments=tuple(replace(s, prompt=encode(s.prompt)) for s in self.segments))
 
-    def unreached(self, end: int) -> tuple[tuple[Segment, ...], tuple[Keyframe, ...]]:
-        """The segments and keyframes that begin at chunk `end` or later, where a film that ends there shows none."""
-        segments, keyframes = (tuple(x for x in xs if x.start >= end) for xs in (self.segments, self.keyframes))
-        return segments, keyframes
+    def unreached(self, end: int) -> "tuple[Segment | Keyframe | SeedChange, ...]":
+        """What begins at chunk `end` or later, where a film that ends there shows none of it."""
+        return tuple(x for kind in (self.segments, self.keyframes, self.seeds) for x in kind if x.start >= end)
 
     def describe_unreached(self, end: int, fps: float = FPS) -> str:
         """`unreached` as a sentence that names the first of them; empty where there is nothing to say."""
-        segments, keyframes = self.unreached(end)
-        counts = [
-            f"{len(xs)} {name}{'s' * (len(xs) != 1)}"
-            for xs, name in ((segments, "prompt"), (keyframes, "picture"))
-            if xs
-        ]
-        if not counts:
+        left = self.unreached(end)
+        if not left:
             return ""
-        named = [f"{_quote(s.words) if s.words else 'the prompt'} at chunk {s.start}" for s in segments[:3]]
-        named += [f"the picture at chunk {k.start}" for k in keyframes[:3]]
-        left = len(segments) + len(keyframes) - len(named)
-        many = len(segments) + len(keyframes) > 1
+        kinds = {Segment: "prompt", Keyframe: "picture", SeedChange: "seed"}
+        totals = {name: sum(type(x) is kind for x in left) for kind, name in kinds.items()}
+        counts = [f"{total} {name}{'s' * (total != 1)}" for name, total in totals.items() if total]
+        named = [x for kind in kinds for x in [x for x in left if type(x) is kind][:3]]
+        names = [
+            f"{quote(x.words) if type(x) is Segment and x.words else f'the {kinds[type(x)]}'} at chunk {x.start}"
+            for x in named
+        ]
+        rest = f" and {len(left) - len(named)} more" if len(left) > len(named) else ""
         return (
-            f"The film ends before chunk {end} ({_seconds(end, fps)}). {' and '.join(counts)} "
-            f"begin{'' if many else 's'} later: {', '.join(named)}{f' and {left} more' if left else ''}."
+            f"The film ends before chunk {end} ({seconds(end, fps)}). "
+            f"{_join(counts)} begin{'s' * (len(left) == 1)} later: {', '.join(names)}{rest}."
         )
 
     def describe(self, fps: float = FPS) -> str:
-        """One line a segment: where it begins, how, and the beginning of its prompt."""
-        return "\n".join(
-            f"chunk {s.start} (frame {s.start * CHUNK_FRAMES}, {_seconds(s.start, fps)}) "
-            f"{f'blend {s.blend}' if s.blend else 'cut'}: {_shorten(s.words, 100) or '(conditioning)'}"
+        """One line for each change: where it begins, how, and the beginning of its words."""
+        lines = [
+            (s.start, f"{f'blend {s.blend}' if s.blend else 'cut'}: {shorten(s.words, 100) or '(conditioning)'}")
             for s in self.segments
+        ]
+        lines += [
+            (k.start, f"image {f'blend {k.blend}' if k.blend else 'cut'}: {shorten(k.name, 100) or '(picture)'}")
+            for k in self.keyframes
+        ]
+        lines += [(s.start, f"seed {s.seed}") for s in self.seeds]
+        return "\n".join(
+            f"chunk {start} (frame {start * CHUNK_FRAMES}, {seconds(start, fps)}) {what}"
+            for start, what in sorted(lines, key=lambda line: line[0])
         )
-
-
-class Written(NamedTuple):
-    """A segment as a line of text has it; at which chunk it begins hangs on the frame rate."""
-
-    line: int
-    start: str
-    number: str
-    unit: str | None
-    blend: int
-    prompt: str
-
-
-def parse_start(number: str, unit: str | None, fps: float) -> int:
-    """A start in chunks, seconds ("s") or frames ("f") -> its chunk, rounded up."""
-    return math.ceil(_chunks(number, unit, fps) - 1e-6)
-
-
-def parse_schedule(text: str, fps: float = FPS) -> PromptSchedule:
-    """Read a schedule's text; its prompts are strings. Raises ValueError naming the line and what to write."""
-    if isinstance(fps, bool) or not isinstance(fps, Real) or not 0 < fps < 1e6:
-        raise ValueError(f"fps={fps!r}: a number above 0 is needed")
-    segments, lines = [], {}
-    for written in read_segments(text):
-        start = parse_start(written.number, written.unit, fps)
-        if start in lines:
-            raise ValueError(_two_at_once(lines[start], written, start, fps))
-        if start == 0 and written.blend:
-            raise ValueError(f"{_where(written.line)}: the first prompt has nothing to blend from; write “0: ...”")
-        lines[start] = written
-        segments.append(Segment(start, written.prompt, written.blend, text=written.prompt))
-    if 0 not in lines:
-        start = min(lines)
-        raise ValueError(
-            f"{_where(lines[start].line)}: the first prompt begins at chunk {start}; one at chunk 0 is needed "
-            "(“0: ...”)"
-        )
-    return PromptSchedule(tuple(segments))
-
-
-def read_segments(text: str) -> Iterator[Written]:
-    """A schedule's segments in the order of its lines, before a frame rate says where they begin.
-
-    Raises ValueError naming the line and what to write.
-    """
-    if not isinstance(text, str):
-        raise ValueError(f"schedule: {_kind(text)} came where text is needed; write for instance “0: a calm sea”")
-    if broken := _SURROGATE.search(text):
-        line = len(text[: broken.end()].splitlines())
-        raise ValueError(f"{_where(line)}: half of a character, perhaps of an emoji; type it again or remove it")
-    line = 0
-    for line, entry in read_entries(text):
-        yield _read_segment(line, entry)
-    if not line:
-        raise ValueError("schedule is empty: write for instance “0: a lighthouse at dawn”")
-
-
-def read_entries(text: str) -> Iterator[tuple[int, str]]:
-    """(number of its first line, text) of each entry: a line with those that continue it, without comments.
-
-    Lines continue an entry that are indented more than the least indented one. So do lines after a word processor's
-    line breaks (vertical tab, form feed, next line, line and paragraph separator), if no number begins them.
-    """
-    blank = _BLANK if _ANY_INVISIBLE.search(text) else None  # None strips white space alone, and faster
-    lines: list[tuple[int, str, int, bool]] = []  # number, text, indentation, whether a soft break is before it
-    soft = False
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
-        if content := line.strip(blank):
-            indent = len(line) - len(line.lstrip(blank))
-            if blank:
-                indent -= len(_ANY_INVISIBLE.findall(line, 0, indent))
-            lines.append((number, content, indent, soft))
-        soft = line[-1] not in "\r\n"
-    margin = min((indent for _, content, indent, soft in lines if content[0] != "#" and not soft), default=0)
-
-    first, parts, comment = 0, [], False
-    for number, content, indent, soft in lines:
-        goes_on = soft and content[0] != "#" and not _STARTS_WITH_NUMBER.match(content)
-        if goes_on and comment:
-            continue
-        comment = content[0] == "#"
-        if comment:
-            continue
-        if parts and not soft and indent > margin:
-            segment = _STARTS_WITH_NUMBER.match(content) and _SEGMENT.match(content)
-            if segment and (segment["transition"] or "cut").lower() in TRANSITIONS:
-                raise ValueError(
-                    f"{_where(number)}: {_quote(content)} looks like a prompt of its own but is indented, which "
-                    "continues the prompt above; begin it at the line’s start"
-                )
-            goes_on = True
-        if parts and goes_on:
-            parts.append(content)
-            continue
-        if parts:
-            yield first, " ".join(parts)
-        first, parts = number, [content]
-    if parts:
-        yield first, " ".join(parts)
-
-
-def _read_segment(line: int, entry: str) -> Written:
-    match = _SEGMENT.match(entry)
-    if not match and _STARTS_WITH_NUMBER.match(entry):
-        raise ValueError(
-            f"{_where(line)}: {_quote(entry)} is not “start: prompt”, “start cut: prompt” or “start blend 3: prompt”; "
-            "a start is a chunk (4), seconds (5.5s) or frames (132f)"
-        )
-    if not match:
-        raise ValueError(
-            f"{_where(line)}: no start found in {_quote(entry)}; write “0: your prompt”, with the chunk, seconds "
-            "(5.5s) or frames (132f) it begins at, and indent the lines that continue a prompt"
-        )
-    if match["prompt"][:1].isdigit() and (clock := _CLOCK.match(entry)):
-        first, *rest = (int(part) for part in clock.groups() if part)
-        seconds = first
-        for part in rest:
-            seconds = seconds * 60 + part
-        raise ValueError(
-            f"{_where(line)}: {_quote(entry)} looks like minutes and seconds; write seconds, “{seconds}s: ...”"
-        )
-    start, number, unit, transition, count, prompt = match.groups()
-    number, unit = number.replace("\uff0e", "."), unit and unit.lower()
-    if unit is None and "." in number:
-        raise ValueError(
-            f"{_where(line)}: chunk {number} is not a whole number; write “{math.ceil(float(number))}” or “{number}s”"
-        )
-    blend = 0 if transition is None else _read_transition(line, transition.lower(), count)
-    prompt = prompt.strip(None if entry.isprintable() else _BLANK)
-    if not prompt:
-        raise ValueError(f"{_where(line)}: the prompt is empty; write it after the colon")
-    return Written(line, start, number, unit, blend, prompt)
-
-
-def _read_transition(line: int, name: str, count: str | None) -> int:
-    """The chunks of a blend, 0 for a cut."""
-    if name == "cut" and count is None:
-        return 0
-    if name == "blend" and count is None:
-        return BLEND_CHUNKS
-    if name == "blend" and count.isdecimal() and int(count) >= 2:
-        return int(count)
-    written = f"{name} {count}" if count else name
-    raise ValueError(
-        f"{_where(line)}: {_quote(written)} is no transition; write “cut”, or “blend 3” with the number of chunks, "
-        "2 or more"
-    )
-
-
-def _two_at_once(first: Written, second: Written, chunk: int, fps: float) -> str:
-    rounded = any(abs(_chunks(w.number, w.unit, fps) - chunk) > 1e-6 for w in (first, second))
-    if not rounded:
-        return f"{_where(second.line)}: line {first.line} has a prompt at chunk {chunk} too; move or remove one of them"
-    return (
-        f"{_where(second.line)}: “{second.start}” begins at chunk {chunk} ({_seconds(chunk, fps)}), and so does "
-        f"“{first.start}” in line {first.line}: starts are rounded up to whole chunks of {CHUNK_FRAMES} frames; "
-        "move or remove one of them"
-    )
 
 
 def blend_embeddings(mix: tuple[tuple[float, Tensor], ...]) -> Tensor:
@@ -345,27 +161,17 @@ def blend_embeddings(mix: tuple[tuple[float, Tensor], ...]) -> Tensor:
     return padded[0][1] if len(padded) == 1 else sum(w * e for w, e in padded)
 
 
-def _chunks(number: str, unit: str | None, fps: float) -> float:
-    count = float(number)
-    if unit is None:
-        return count
-    return count * (fps if unit == "s" else 1) / CHUNK_FRAMES
-
-
-def _seconds(chunk: int, fps: float) -> str:
+def seconds(chunk: int, fps: float) -> str:
+    """When a chunk begins."""
     return f"{chunk * CHUNK_FRAMES / fps:.2f} s"
 
 
-def _where(line: int) -> str:
-    return f"schedule, line {line}"
-
-
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
     """Its beginning in quotation marks."""
-    return f"“{_shorten(_ANY_INVISIBLE.sub('', text[:100]), 40)}”"
+    return f"“{shorten(ANY_INVISIBLE.sub('', text[:100]), 40)}”"
 
 
-def _shorten(text: str, width: int) -> str:
+def shorten(text: str, width: int) -> str:
     """Its beginning in one line, up to the end of a word where that is near."""
     start = " ".join(text[: 2 * width].split())
     if len(start) <= width and len(text) <= 2 * width:
@@ -375,9 +181,5 @@ def _shorten(text: str, width: int) -> str:
     return start[: space if space > width // 2 else None].rstrip() + "..."
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return f"the number {value}"
-    return {"NoneType": "nothing", "list": "a list", "dict": "a dictionary"}.get(
-        type(value).__name__, f"a value of type {type(value).__name__}"
-    )
+def _join(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)

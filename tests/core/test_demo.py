@@ -11,7 +11,7 @@ from PIL import Image
 from helios_core import load_checkpoint
 from helios_core.command.download import checksum
 from helios_core.command.main import main
-from helios_core.film.prompts import parse_schedule
+from helios_core.film.schedule_text import parse_schedule
 from helios_core.network.checkpoint import read_safetensors
 from seen import Sight, seen
 

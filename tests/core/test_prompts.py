@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from helios_core import Keyframe, PromptSchedule, Segment, parse_schedule
-from helios_core.film.prompts import blend_embeddings, parse_start
+from helios_core.film.prompts import blend_embeddings
+from helios_core.film.schedule_text import parse_start
 from oracle import embeddings, relative_error
 
 settings.register_profile("core", deadline=None, max_examples=150, derandomize=True)
@@ -273,7 +274,7 @@ def test_describe(fps, seconds):
         ("9" * 400 + ": x", "line 1: .* is not “start: prompt”"),
         ("0: a\n" + "9" * 400 + ".5: x", "line 2: .* is not “start: prompt”"),
         ("0: a\n4 blend " + "9" * 5000 + ": b", "line 2: .* is not “start: prompt”"),
-        ("0: a\n4 blend three: b", "line 2: .* is not “start: prompt”"),
+        ("0: a\n4 blend three: b", "line 2: “blend three” is no transition"),
         ("0: a\n4 the storm", "line 2: .* is not “start: prompt”"),
         ("0: a\n.5s: b", "line 2: .* is not “start: prompt”"),
         ("0: a\n  4: b", "line 2: .* looks like a prompt of its own but is indented"),
@@ -469,8 +470,8 @@ def test_unreached():
         return Keyframe(start, None)
 
     story = parse_schedule("0: the sea\n4 blend 3: a storm\n8: inside the tower, the keeper climbs the stairs")
-    assert story.unreached(9) == ((), ()) and story.describe_unreached(9) == ""
-    assert story.unreached(8) == (story.segments[2:], ())
+    assert story.unreached(9) == () and story.describe_unreached(9) == ""
+    assert story.unreached(8) == story.segments[2:]
     assert story.describe_unreached(8) == (
         "The film ends before chunk 8 (11.00 s). 1 prompt begins later: "
         "“inside the tower, the keeper climbs...” at chunk 8."
@@ -480,7 +481,7 @@ def test_unreached():
         "“inside the tower, the keeper climbs...” at chunk 8."
     )
     pictures = replace(story, keyframes=(keyframe(2), keyframe(8), keyframe(9)))
-    assert pictures.unreached(8) == (story.segments[2:], pictures.keyframes[1:])
+    assert pictures.unreached(8) == (*story.segments[2:], *pictures.keyframes[1:])
     assert pictures.describe_unreached(8) == (
         "The film ends before chunk 8 (11.00 s). 1 prompt and 2 pictures begin later: "
         "“inside the tower, the keeper climbs...” at chunk 8, the picture at chunk 8, the picture at chunk 9."
