@@ -13,6 +13,8 @@ BIN := .venv/bin
 COMFYUI := $(firstword $(wildcard $(addsuffix /main.py,$(COMFYUI_PATH) ../.. $(HOME)/ComfyUI)))
 # The newest one, beside that of the ComfyUI above: tests/browser opens the pack in both.
 FRONTEND := frontend-1.58.1
+# Only for tests: the types of web/timeline, and what a screen reader makes of it.
+NPM := typescript@5.9 axe-core@4.14
 
 .PHONY: demo test bench setup venv
 
@@ -33,6 +35,8 @@ setup: venv
 		$(if $(COMFYUI),-r $(dir $(COMFYUI))requirements.txt)
 	@test -d .venv/$(FRONTEND) || $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --target .venv/$(FRONTEND) \
 		comfyui-frontend-package==$(FRONTEND:frontend-%=%) || echo "no newest frontend: its tests will be skipped"
+	@test -d .venv/npm || npm install --prefix .venv/npm --silent --no-audit --no-fund $(NPM) \
+		|| echo "no npm: types and accessibility of the timeline will not be checked"
 
 venv:
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
