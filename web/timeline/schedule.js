@@ -52,7 +52,6 @@ const CLOCK = new RegExp(
 );
 const ENDS_SENTENCE = ".,;:!?\u2026\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u3001";
 export const LINE_BREAK = /\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]/g;
-const LEADING = new RegExp(`^${GAP}+`, "u");
 const ALL_INVISIBLE = new RegExp(`[${INVISIBLE}]`, "gu");
 const SPACES = new RegExp(`[${SPACE}]+`, "u");
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -180,9 +179,7 @@ export function splitLines(text) {
   let start = 0;
   let soft = false;
   const add = (/** @type {number} */ end, /** @type {string} */ lineBreak) => {
-    const content = text.slice(start, end);
-    const from = start + (LEADING.exec(content)?.[0].length ?? 0);
-    const to = Math.max(from, start + trimEnd(content).length);
+    const [from, to] = trimSpan(text, start, end);
     lines.push({ number: lines.length + 1, start, end: end + lineBreak.length, from, to, soft });
     start = end + lineBreak.length;
     soft = lineBreak !== "\n" && lineBreak !== "\r\n" && lineBreak !== "\r";
@@ -227,59 +224,116 @@ function splitEntries(text) {
  * @returns {Entry}
  */
 function readEntry(text, lines, fps) {
-  const written = lines.map((line) => text.slice(line.from, line.to)).join(" ");
-  const place = placer(lines);
-  /** @type {Entry} */
-  const entry = {
-    line: lines[0].number,
+  const found = parseEntry(lines.length === 1 ? contentOf(text, lines[0]) : lines.map((l) => contentOf(text, l)).join(" "));
+  const line = lines[0].number;
+  let mistake = found.message ? at(line, found.message) : null;
+  for (const l of lines)
+    if (l.indented && looksLikePrompt(contentOf(text, l))) {
+      mistake = at(
+        l.number,
+        `${quote(contentOf(text, l))} looks like a prompt of its own but is indented, which continues the prompt above; ` +
+          "begin it at the line’s start",
+      );
+      break;
+    }
+  const { spans } = found;
+  const one = (/** @type {Span | undefined} */ span) => (span ? place(lines, span)[0] : undefined);
+  const start = spans.start ? place(lines, spans.start) : [];
+  return {
+    line,
     lines,
-    kind: "unknown",
-    off: false,
-    value: "",
-    start: "",
-    chunk: NaN,
-    blend: 0,
-    mistake: null,
-    spans: { value: [] },
+    kind: mistake ? "unknown" : found.kind,
+    off: found.off,
+    value: found.value,
+    start: found.start,
+    chunk: start.length ? Math.ceil(exactChunk(found.start, fps) - 1e-6) + 0 : NaN, // never -0
+    blend: found.blend,
+    mistake,
+    spans: {
+      off: one(spans.off),
+      head: one(spans.head),
+      start: start.length ? [start[0][0], start[start.length - 1][1]] : undefined, // a unit may stand in the next line
+      number: one(spans.number),
+      image: one(spans.image),
+      transition: one(spans.transition),
+      count: one(spans.count),
+      value: place(lines, spans.value),
+    },
   };
-  const refuse = (/** @type {string} */ message, line = entry.line) => ({ ...entry, mistake: at(line, message) });
+}
 
+/**
+ * @param {string} text
+ * @param {Line} line
+ */
+function contentOf(text, line) {
+  return text.slice(line.from, line.to);
+}
+
+/** @param {string} content of a line */
+function looksLikePrompt(content) {
+  const timed = STARTS_WITH_NUMBER.test(content) ? TIMED.exec(content)?.groups : null;
+  return timed && ["cut", "blend"].includes((timed.word ?? "cut").toLowerCase()) && !timed.second;
+}
+
+/**
+ * @typedef {Pick<Entry, "kind" | "off" | "value" | "start" | "blend"> & {message: string,
+ *   spans: {[name in "off" | "head" | "start" | "number" | "image" | "transition" | "count"]?: Span} & {value: Span}}} Parsed
+ *   an entry wherever it stands, with offsets in its joined lines
+ */
+
+/** @type {Map<string, Parsed>} */
+const parsed = new Map();
+
+/**
+ * While a text is edited, all of its entries but one are those of before.
+ * @param {string} written
+ */
+function parseEntry(written) {
+  let found = parsed.get(written);
+  if (!found) {
+    if (parsed.size > 5000) parsed.clear();
+    parsed.set(written, (found = parseNewEntry(written)));
+  }
+  return found;
+}
+
+/**
+ * @param {string} written the lines of an entry, joined
+ * @returns {Parsed}
+ */
+function parseNewEntry(written) {
   const off = OFF.exec(written)?.[0].length ?? 0;
-  entry.off = off > 0;
-  if (off) entry.spans.off = place(0, trimEnd(written.slice(0, off)).length)[0];
   const said = written.slice(off);
-  const quoted = quote(written);
   const style = STYLE.exec(said);
   const seed = style ? null : SEED.exec(said);
   const match = style ?? seed ?? TIMED.exec(said);
   const groups = match?.groups ?? {};
-  const spans = /** @type {Record<string, Span | undefined>} */ (match?.indices?.groups ?? {});
+  const indices = /** @type {Record<string, Span | undefined>} */ (match?.indices?.groups ?? {});
   const span = (/** @type {string} */ name) => {
-    const found = spans[name];
-    return found && place(found[0] + off, found[1] + off)[0];
+    const found = indices[name];
+    return found && /** @type {Span} */ ([found[0] + off, found[1] + off]);
   };
-  if (match) {
-    const value = spans.value ?? [0, 0];
-    const [a, b] = trimSpan(said, value[0], value[1]);
-    entry.value = said.slice(a, b);
-    entry.spans.value = place(a + off, b + off);
-    entry.spans.head = span("start") ?? place(off, off + 5)[0];
-    entry.start = groups.start ?? "";
-    entry.spans.number = span("number");
-    const start = spans.start && place(spans.start[0] + off, spans.start[1] + off);
-    if (start) entry.spans.start = [start[0][0], start[start.length - 1][1]]; // a unit may stand in the next line
-  }
-
-  for (const line of lines) {
-    const content = text.slice(line.from, line.to);
-    const timed = line.indented && STARTS_WITH_NUMBER.test(content) ? TIMED.exec(content)?.groups : null;
-    if (timed && ["cut", "blend"].includes((timed.word ?? "cut").toLowerCase()) && !timed.second)
-      return refuse(
-        `${quote(content)} looks like a prompt of its own but is indented, which continues the prompt above; begin it ` +
-          "at the line’s start",
-        line.number,
-      );
-  }
+  const whole = span("value") ?? [written.length, written.length];
+  const value = trimSpan(written, whole[0], whole[1]);
+  /** @type {Parsed} */
+  const entry = {
+    kind: "unknown",
+    off: off > 0,
+    value: written.slice(...value),
+    start: groups.start ?? "",
+    blend: 0,
+    message: "",
+    spans: {
+      off: off ? trimSpan(written, 0, off) : undefined,
+      head: match ? (span("start") ?? [off, off + "style".length]) : undefined,
+      start: span("start"),
+      number: span("number"),
+      value,
+    },
+  };
+  const quoted = quote(written);
+  const refuse = (/** @type {string} */ message) => ({ ...entry, message });
   if (style) return entry.value ? { ...entry, kind: "style" } : refuse("the style is empty; write it after the colon");
   if (!match && STARTS_WITH_NUMBER.test(said))
     return refuse(
@@ -302,16 +356,13 @@ function readEntry(text, lines, fps) {
     const up = Math.ceil(Number(asciiDigits(number)));
     return refuse(`chunk ${number} is not a whole number; write “${up}” or “${number}s”`);
   }
-  const chunk = Math.ceil(exactChunk(entry.start, fps) - 1e-6) + 0; // never -0
   if (seed)
     return isSeed(entry.value)
-      ? { ...entry, kind: "seed", chunk }
-      : refuse(
-          `${quoted} is no seed; write “${entry.start} seed 1234”, with a whole number from 0 to ${MOST_SEED}`,
-        );
+      ? { ...entry, kind: "seed" }
+      : refuse(`${quoted} is no seed; write “${entry.start} seed 1234”, with a whole number from 0 to ${MOST_SEED}`);
   const { word, second, count } = groups;
   const isImage = word?.toLowerCase() === "image" && Boolean(second || !count);
-  if (isImage) entry.spans.image = span("word");
+  entry.spans.image = isImage ? span("word") : undefined;
   entry.spans.transition = isImage ? span("second") : span("word");
   entry.spans.count = span("count");
   const transition = [isImage ? undefined : word, second].filter(Boolean).join(" ").toLowerCase();
@@ -321,11 +372,12 @@ function readEntry(text, lines, fps) {
       `${quote(count ? `${transition} ${count}` : transition)} is no transition; write “cut”, or “blend 3” with the ` +
         "number of chunks, 2 or more",
     );
+  entry.blend = blend;
   if (!entry.value) {
     const missing = isImage ? "the name of the picture’s file is missing" : "the prompt is empty";
-    return { ...refuse(`${missing}; write it after the colon`), chunk, blend };
+    return refuse(`${missing}; write it after the colon`);
   }
-  return { ...entry, kind: isImage ? "image" : "prompt", chunk, blend };
+  return { ...entry, kind: isImage ? "image" : "prompt" };
 }
 
 /**
@@ -363,7 +415,8 @@ export function addStyle(prompt, style) {
  */
 function exactChunk(start, fps) {
   const unit = /[sf]$/i.exec(start)?.[0].toLowerCase();
-  const count = Number(asciiDigits(start.replace("\uff0e", ".").replace(/[sf]$/i, "").replace(ALL_INVISIBLE, "").trim()));
+  const number = unit ? trimBlank(start.slice(0, -1)) : start;
+  const count = /^[\d.]+$/.test(number) ? Number(number) : Number(asciiDigits(number.replace("\uff0e", ".")));
   return unit ? (count * (unit === "s" ? fps : 1)) / CHUNK_FRAMES : count;
 }
 
@@ -385,22 +438,56 @@ function asciiDigits(text) {
 }
 
 /**
- * From offsets in the joined lines of an entry to spans in the text, one for each line.
+ * From a span in the joined lines of an entry to spans in the text, one for each line.
  * @param {Line[]} lines
+ * @param {Span} span
  */
-function placer(lines) {
-  const starts = [0];
-  for (const line of lines) starts.push(starts[starts.length - 1] + (line.to - line.from) + 1);
-  return (/** @type {number} */ a, /** @type {number} */ b) => {
-    /** @type {Span[]} */
-    const spans = [];
-    lines.forEach((line, i) => {
-      const from = Math.max(a, starts[i]);
-      const to = Math.min(b, starts[i] + (line.to - line.from));
-      if (from < to) spans.push([line.from + from - starts[i], line.from + to - starts[i]]);
-    });
-    return spans;
-  };
+function place(lines, [a, b]) {
+  /** @type {Span[]} */
+  const spans = [];
+  let begin = 0;
+  for (const { from, to } of lines) {
+    const first = Math.max(a, begin);
+    const last = Math.min(b, begin + to - from);
+    if (first < last) spans.push([from + first - begin, from + last - begin]);
+    begin += to - from + 1;
+    if (begin > b) break;
+  }
+  return spans;
+}
+
+/**
+ * White space, and what nobody sees.
+ * @param {number} code
+ */
+function isBlank(code) {
+  if (code <= 0x20) return true;
+  if (code < 0x7f) return false;
+  return (
+    code <= 0xa0 ||
+    code === 0xad ||
+    code === 0x61c ||
+    code === 0x1680 ||
+    code === 0x180e ||
+    (code >= 0x2000 && code <= 0x200f) ||
+    (code >= 0x2028 && code <= 0x202f) ||
+    (code >= 0x205f && code <= 0x206f) ||
+    code === 0x3000 ||
+    code === 0xfeff
+  );
+}
+
+/**
+ * A span without the blanks at both its ends.
+ * @param {string} text
+ * @param {number} from
+ * @param {number} to
+ * @returns {Span}
+ */
+function trimSpan(text, from, to) {
+  while (from < to && isBlank(text.charCodeAt(from))) from += 1;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to -= 1;
+  return [from, to];
 }
 
 /**
@@ -408,26 +495,7 @@ function placer(lines) {
  * @param {string} text
  */
 export function trimBlank(text) {
-  return trimEnd(text.replace(LEADING, ""));
-}
-
-/** @param {string} text */
-function trimEnd(text) {
-  let end = text.length;
-  while (end && LEADING.test(text[end - 1])) end -= 1;
-  return text.slice(0, end);
-}
-
-/**
- * @param {string} text
- * @param {number} from
- * @param {number} to
- * @returns {Span}
- */
-function trimSpan(text, from, to) {
-  const value = text.slice(from, to);
-  const leading = LEADING.exec(value)?.[0].length ?? 0;
-  return [from + leading, Math.max(from + leading, from + trimEnd(value).length)];
+  return text.slice(...trimSpan(text, 0, text.length));
 }
 
 /**
