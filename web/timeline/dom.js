@@ -1,0 +1,74 @@
+// Small helpers for elements.
+
+/**
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {Record<string, unknown>} [properties] of the element; those with a dash, and role, are attributes
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties))
+    if (name.includes("-") || name === "role" || name === "for") setAttribute(element, name, value);
+    else Object.assign(element, { [name]: value });
+  element.append(...children);
+  return element;
+}
+
+/**
+ * Set what differs, so that nothing is laid out anew for what stays.
+ * @param {Element} element
+ * @param {string} name
+ * @param {unknown} value null and false take it away
+ */
+export function setAttribute(element, name, value) {
+  if (value === null || value === undefined || value === false) {
+    if (element.hasAttribute(name)) element.removeAttribute(name);
+  } else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {Record<string, string>} style
+ */
+export function setStyle(element, style) {
+  for (const [name, value] of Object.entries(style))
+    if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
+}
+
+/**
+ * @param {Element} element
+ * @param {string} text
+ */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * Children for items: kept by key, made where new, removed where gone, in the order of the items.
+ * @template T
+ * @param {HTMLElement} parent
+ * @param {T[]} items
+ * @param {(item: T) => string} keyOf
+ * @param {(element: HTMLElement, item: T) => void} update
+ */
+export function reconcile(parent, items, keyOf, update) {
+  const left = new Map();
+  for (const child of parent.children) left.set(/** @type {HTMLElement} */ (child).dataset.key, child);
+  /** @type {Element | null} */
+  let before = parent.firstElementChild;
+  for (const item of items) {
+    const key = keyOf(item);
+    let element = /** @type {HTMLElement | undefined} */ (left.get(key));
+    if (element) left.delete(key);
+    else {
+      element = document.createElement("div");
+      element.dataset.key = key;
+    }
+    if (element === before) before = before.nextElementSibling;
+    else parent.insertBefore(element, before);
+    update(element, item);
+  }
+  for (const element of left.values()) element.remove();
+}

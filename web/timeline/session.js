@@ -1,0 +1,181 @@
+// One schedule that is worked on: its text, what is selected, undo, and the film it belongs to. No page needed.
+
+import { blocksOf, EditError } from "./edits.js";
+import { History } from "./history.js";
+import { FPS, readSchedule } from "./schedule.js";
+
+/** @import { Edited } from "./edits.js" */
+/** @import { Schedule } from "./schedule.js" */
+/** @typedef {{schedule: Schedule, selected: number[]}} State */
+/** @typedef {{first: number, end: number, canSetEnd: boolean, name: string}} Film chunks `first` to `end` are made */
+
+/**
+ * Tells of changes by events: "change" (whatever is seen), "text" (the text, for whoever keeps it), "step" (an edit
+ * that is one for the host's undo too), "refused" (an EditError).
+ */
+export class Session extends EventTarget {
+  /**
+   * @param {string} text
+   * @param {number} [fps]
+   */
+  constructor(text, fps = FPS) {
+    super();
+    /** @type {History<State>} */
+    this.history = new History({ schedule: readSchedule(text, fps), selected: [] });
+    /** @type {State | null} what a gesture that is under way would make */
+    this.preview = null;
+    this.playhead = 0;
+    /** @type {number | null} */
+    this.chunk = null; // the one that is looked at
+    /** @type {Film} */
+    this.film = { first: 0, end: 3, canSetEnd: false, name: "" };
+    this.readOnly = false;
+    this.snap = true;
+    /** @type {import("./layout.js").Unit} */
+    this.unit = "chunks";
+    /** @type {import("./takes.js").FilmState | null} */
+    this.takes = null;
+    /** @type {import("./sound.js").Sound | null} */
+    this.sound = null;
+  }
+
+  /** @returns {State} */
+  get state() {
+    return this.preview ?? this.history.present;
+  }
+
+  get schedule() {
+    return this.state.schedule;
+  }
+
+  get selected() {
+    return this.state.selected;
+  }
+
+  get text() {
+    return this.history.present.schedule.text;
+  }
+
+  get end() {
+    return this.film.end;
+  }
+
+  get blocks() {
+    return blocksOf(this.schedule, this.end);
+  }
+
+  changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /**
+   * Do an edit; false where it cannot be done. Those of one `burst` that follow each other soon are one step of undo.
+   * @param {(schedule: Schedule) => Edited} change
+   * @param {string} [burst]
+   */
+  edit(change, burst = "") {
+    if (this.readOnly) return this.refuse(new EditError("read_only"));
+    this.preview = null;
+    const { schedule } = this.history.present;
+    let edited;
+    try {
+      edited = change(schedule);
+    } catch (error) {
+      return this.refuse(error);
+    }
+    if (edited.schedule.text === schedule.text) {
+      this.select(edited.selected);
+      return true;
+    }
+    this.history.push({ schedule: edited.schedule, selected: edited.selected }, burst);
+    this.dispatchEvent(new CustomEvent("text", { detail: burst }));
+    this.changed();
+    return true;
+  }
+
+  /**
+   * Show what an edit would make, while a gesture is under way.
+   * @param {(schedule: Schedule) => Edited} change
+   */
+  show(change) {
+    if (this.readOnly) return;
+    try {
+      this.preview = change(this.history.present.schedule);
+    } catch (error) {
+      if (!(error instanceof EditError)) throw error;
+      this.preview = null;
+    }
+    this.changed();
+  }
+
+  /** The gesture was given up. */
+  hide() {
+    this.preview = null;
+    this.changed();
+  }
+
+  /**
+   * @param {unknown} error
+   * @returns {false}
+   */
+  refuse(error) {
+    if (!(error instanceof EditError)) throw error;
+    this.dispatchEvent(new CustomEvent("refused", { detail: error }));
+    this.changed();
+    return false;
+  }
+
+  /**
+   * The text was changed elsewhere: typed into its box, undone by the host.
+   * @param {string} text
+   */
+  setText(text) {
+    if (text === this.text) return;
+    this.preview = null;
+    this.history.push({ schedule: readSchedule(text, this.schedule.fps), selected: [] }, "elsewhere");
+    this.changed();
+  }
+
+  /** @param {number} fps */
+  setFps(fps) {
+    const { schedule, selected } = this.history.present;
+    if (fps === schedule.fps || !(fps > 0)) return;
+    this.history.present = { schedule: readSchedule(schedule.text, fps), selected };
+    this.changed();
+  }
+
+  undo() {
+    this.step(this.history.undo());
+  }
+
+  redo() {
+    this.step(this.history.redo());
+  }
+
+  /** @param {State | null} state */
+  step(state) {
+    this.preview = null;
+    if (!state || this.readOnly) return;
+    if (state.schedule.fps !== this.schedule.fps)
+      this.history.present = { ...state, schedule: readSchedule(state.schedule.text, this.schedule.fps) };
+    this.dispatchEvent(new CustomEvent("text", { detail: "" }));
+    this.changed();
+  }
+
+  /**
+   * @param {number[]} indices of entries
+   * @param {boolean} [more] keep what is selected, and take out what is selected twice
+   */
+  select(indices, more = false) {
+    const before = new Set(more ? this.selected : []);
+    for (const index of indices) if (!before.delete(index) || !more) before.add(index);
+    this.history.present = { ...this.history.present, selected: [...before].sort((a, b) => a - b) };
+    this.changed();
+  }
+
+  /** @param {number} chunk */
+  movePlayhead(chunk) {
+    this.playhead = Math.max(0, Math.round(chunk));
+    this.changed();
+  }
+}

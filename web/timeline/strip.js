@@ -1,0 +1,57 @@
+// The strip in the node: the whole film at a glance, and the door to the editor.
+
+import { h } from "./dom.js";
+import { Gestures } from "./gestures.js";
+import { icon } from "./icons.js";
+import { Lanes } from "./lanes.js";
+import { say } from "./words.js";
+
+/** @import { Host } from "./editor.js" */
+/** @import { Session } from "./session.js" */
+
+export const STRIP_HEIGHT = 92;
+
+export class Strip {
+  /**
+   * @param {Session} session
+   * @param {Host} host
+   * @param {() => void} open
+   */
+  constructor(session, host, open) {
+    this.session = session;
+    this.lanes = new Lanes(session, { ...host, compact: true });
+    this.isDrawn = true;
+    new Gestures(session, this.lanes, { onEdit: open, onChunk: () => {}, onFilmEnd: (end) => host.setEnd(end), onAdd: () => {} });
+    const { element } = this.lanes;
+    this.element = h("div", { className: "helios-strip" }, element);
+    const button = h("button", { type: "button", className: "helios-open", title: say("open_hint"), onclick: open }, icon("open"), say("open"));
+    button.addEventListener("pointerdown", (event) => event.stopPropagation());
+    this.element.append(button);
+    this.onChange = () => this.draw();
+    session.addEventListener("change", this.onChange);
+    this.resize = new ResizeObserver(() => this.draw());
+    this.resize.observe(element);
+  }
+
+  draw() {
+    if (!this.isDrawn) return;
+    this.isDrawn = false;
+    requestAnimationFrame(() => {
+      this.isDrawn = true;
+      if (this.element.isConnected) this.render();
+    });
+  }
+
+  render() {
+    const { lanes, session } = this;
+    lanes.scale.width = lanes.element.clientWidth || 200;
+    const last = Math.max(session.end, (session.blocks.at(-1)?.start ?? 0) + 1);
+    lanes.scale.fit(0, last);
+    lanes.render();
+  }
+
+  stop() {
+    this.session.removeEventListener("change", this.onChange);
+    this.resize.disconnect();
+  }
+}
