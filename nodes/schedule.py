@@ -23,7 +23,8 @@ class HeliosPromptSchedule(io.ComfyNode):
             display_name="Helios Prompt Schedule",
             category=CATEGORY,
             search_aliases=["timeline", "storyboard", "prompt travel", "batch prompt", "scenes", "keyframe prompts"],
-            description="All prompts of a film in one text. One line each: start [cut | blend N]: prompt",
+            description="All prompts of a film in one text, with the pictures that it turns to, seeds and a style. One "
+            "line each, such as 4 blend 3: a storm, or 6 image: boat.png",
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder: UMT5-XXL from Load CLIP, type wan."),
                 io.String.Input(
@@ -31,9 +32,11 @@ class HeliosPromptSchedule(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     default=EXAMPLE,
-                    tooltip="One prompt a line: where it starts, cut or blend, a colon, the prompt. A start is a chunk "
-                    "(4), seconds (5.5s) or frames (132f), rounded up to a whole chunk of 33 frames. cut changes the "
-                    "words at once, blend 3 over three chunks. Indented lines continue a prompt. # starts a comment.",
+                    tooltip="One line each: a prompt (4 blend 3: a storm), a picture of the input folder (6 image: "
+                    "boat.png), a seed (8 seed 7), words for every prompt (style: film grain). A start is a chunk (4), "
+                    "seconds (5.5s) or frames (132f), rounded up to a whole chunk of 33 frames. cut changes at once, "
+                    "blend 3 over three chunks. Indented lines continue a prompt. off turns a line off, # starts a "
+                    "comment.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -42,6 +45,11 @@ class HeliosPromptSchedule(io.ComfyNode):
                     max=120.0,
                     step=1.0,
                     tooltip="Frames per second, to turn starts like 5.5s into frames. Helios was trained at 24.",
+                ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="The Wan 2.1 VAE. Only needed for pictures in the text: it encodes them.",
                 ),
             ],
             outputs=[HeliosSchedule.Output(display_name="schedule", tooltip="For a Helios sampler.")],
@@ -57,19 +65,26 @@ class HeliosPromptSchedule(io.ComfyNode):
         try:
             # Without a frame rate to count with, what hangs on it is checked when it runs.
             parse_schedule(schedule, fps) if isinstance(fps, int | float) and fps > 0 else read_entries(schedule)
+            host.check_pictures(schedule, cls.hidden.unique_id)
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def execute(cls, clip, schedule, fps) -> io.NodeOutput:
+    def fingerprint_inputs(cls, clip=None, schedule=None, fps=None, vae=None):
+        return host.versions_of_pictures(schedule, cls.hidden.unique_id)
+
+    @classmethod
+    def execute(cls, clip, schedule, fps, vae=None) -> io.NodeOutput:
         parsed = parse_schedule(schedule, fps)
         if clip is None:
             raise ValueError("clip: no text encoder came; load UMT5-XXL with Load CLIP, type wan.")
+        pictures = host.read_pictures(schedule, vae, cls.hidden.unique_id)
+        keyframes = tuple(replace(keyframe, image=pictures[keyframe.name]) for keyframe in parsed.keyframes)
         text = host.NodeText(cls.hidden.unique_id)
         text.say(parsed.describe(fps))
         encoded = host.encode_texts(clip, [segment.text for segment in parsed.segments])
-        return io.NodeOutput(parsed.map(encoded.__getitem__), ui=text.ui())
+        return io.NodeOutput(replace(parsed.map(encoded.__getitem__), keyframes=keyframes), ui=text.ui())
 
 
 @within_limits
@@ -119,7 +134,8 @@ class HeliosPromptSegment(io.ComfyNode):
         segment = Segment(start, conditioning, blend_chunks if transition == "blend" else 0)
         if schedule is None:
             return io.NodeOutput(PromptSchedule((segment,)))
-        return io.NodeOutput(replace(schedule, segments=(*schedule.segments, segment)))
+        # The text that it was read from no longer says all of it.
+        return io.NodeOutput(replace(schedule, segments=(*schedule.segments, segment), source=""))
 
 
 @within_limits
@@ -191,4 +207,4 @@ class HeliosKeyframe(io.ComfyNode):
             anchor_noise=noise_range("anchor_noise", anchor_noise_min, anchor_noise_max),
             history_noise=noise_range("history_noise", history_noise_min, history_noise_max),
         )
-        return io.NodeOutput(replace(schedule, keyframes=(*schedule.keyframes, keyframe)))
+        return io.NodeOutput(replace(schedule, keyframes=(*schedule.keyframes, keyframe), source=""))

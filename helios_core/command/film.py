@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 
+from ..film.beginning import encode_image
 from ..film.denoise import ModelDenoiser
 from ..film.director import ScheduleDirector
+from ..film.keyframes import Keyframe
 from ..film.loop import film_length, film_records
 from ..film.memory import HistoryMemory
 from ..film.prompts import PromptSchedule
@@ -32,7 +34,8 @@ from .terminal import say
 
 @dataclass(frozen=True)
 class Film:
-    """What is to be made: chunks `first` to `end`, the last not included, by a schedule whose prompts are texts.
+    """What is to be made: chunks `first` to `end`, the last not included, by a schedule whose prompts are texts and
+    whose pictures are frames.
 
     `request_id` is the fingerprint of all that was asked for except seed and length.
     """
@@ -57,6 +60,7 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
     files = film.files
     warn(film, beginning)
     schedule, negative = files.encode_prompts(film.schedule)
+    schedule = encode_pictures(schedule, codec, film.first, film.end)
     store = open_store(output, files, negative, beginning) if request.autosave else None
     length, size = film_length(film.end - film.first), f"{beginning.width}x{beginning.height}"
     say(f"{output.film}: {length}, {size}, seed {film.seed}, {files.variant} of {files.name}")
@@ -106,6 +110,21 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
             tell_how_to_continue(request, output, (film.end - safe) * CHUNK_FRAMES)
 
 
+def encode_pictures(schedule: PromptSchedule, codec, first: int, end: int) -> PromptSchedule:
+    """The schedule with latents for those of its pictures that chunks `first` to `end` turn to."""
+    latents = {}
+
+    def encode(keyframe: Keyframe) -> Keyframe:
+        if keyframe.start >= end or keyframe.start + max(1, keyframe.blend) <= first:
+            return keyframe
+        if keyframe.name not in latents:
+            latents[keyframe.name] = encode_image(codec.encode, keyframe.image)
+        image, last = latents[keyframe.name]
+        return replace(keyframe, image=image, last=last)
+
+    return replace(schedule, keyframes=tuple(map(encode, schedule.keyframes)))
+
+
 def warn(film: Film, beginning: HistoryMemory) -> None:
     """Say what is not as one may expect."""
     files = film.files
@@ -127,7 +146,7 @@ def make_notes(film: Film, chunk: Chunk, store: ChunkStore | None) -> dict[str, 
     """What the memory after a chunk says of how it was made."""
     files = film.files
     notes = {"prompt": chunk.record["prompt"], "model": files.name, "options": options_text(files.options)}
-    return notes if store is None else notes | unfinished_notes(film.request_id, store.film, film.end)
+    return notes if store is None else notes | unfinished_notes(film.request_id, store.film, film.end, film.seed)
 
 
 def begin_memory(output: Output, beginning: HistoryMemory, notes: dict[str, str], autosave: bool) -> None:
@@ -146,6 +165,7 @@ def tell_how_to_continue(request: FilmRequest, output: Output, missing: int) -> 
     words += ["extend", str(output.memory.absolute())]
     if missing:
         words += ["--schedule", str(request.schedule.absolute())] if request.schedule else []
+        words += ["--resize", request.resize] if request.schedule and request.resize != "crop" else []
         words += ["--length", str(missing)]
         if request.autosave:
             say("to finish this film, run the same command again")

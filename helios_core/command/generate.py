@@ -1,5 +1,7 @@
 """`helios generate` and `helios extend`: from what was asked for to a film."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from ..film.beginning import encode_image, encode_video
@@ -9,6 +11,7 @@ from ..film.memory import HistoryMemory
 from ..film.prompts import PromptSchedule, Segment
 from ..film.schedule_text import parse_schedule
 from ..media.frames import fit_frames, read_ends, read_image
+from ..media.pictures import not_found, read_pictures
 from ..network.checkpoint import file_versions
 from ..network.config import CHUNK_FRAMES, FPS
 from .film import Film, make_film
@@ -30,6 +33,7 @@ def generate(request: GenerateRequest) -> None:
     width, height = request.size or files.size
     files.recipe.check_size(width, height)
     seed = request.seed or 0
+    schedule = add_pictures(schedule, request, width, height)
     source = file_versions([path for path in (request.image, request.video) if path])
     beginning = width, height, source, (request.resize, request.video_fps) if source else None
     film = plan_film(request, files, schedule, seed, 0, beginning)
@@ -55,6 +59,7 @@ def extend(request: ExtendRequest) -> None:
     options = recall_options(request.options, notes, memory.variant, path.name)
     files = ModelFiles.find(options, memory.variant)
     files.recipe.check_size(memory.width, memory.height)
+    schedule = add_pictures(schedule, request, memory.width, memory.height)
     seed = memory.seed or 0 if request.seed is None else request.seed
     film = plan_film(request, files, schedule, seed, memory.chunk, fingerprint(memory))
     with open_output(request, path.with_suffix(".mp4"), film.request_id, seed) as output:
@@ -67,7 +72,8 @@ def plan_film(
 ) -> Film:
     """The film that follows `first` chunks; `beginning_id` says what it begins from, in texts and numbers."""
     encoders = [str(path.absolute()) for path in (files.text_encoder, files.vae)]
-    request_id = fingerprint(files.identity(), encoders, files.options.negative, schedule, beginning_id)
+    asked_for = replace(schedule, source="")  # comments change nothing
+    request_id = fingerprint(files.identity(), encoders, files.options.negative, asked_for, beginning_id)
     return Film(files, schedule, seed, first, first + chunk_count(request.length), request_id)
 
 
@@ -90,7 +96,7 @@ def begin(request: GenerateRequest, codec, width: int, height: int, seed: int) -
 
 
 def read_schedule(prompt: str | None, file: Path | None) -> PromptSchedule:
-    """The texts of a film: one prompt, or a file of them. Raises ValueError or OSError."""
+    """What a film shows: one prompt, or a file that says it, with its pictures' names. Raises ValueError or OSError."""
     if file and prompt:
         raise ValueError("there is a prompt and a --schedule; give only one of them")
     if file:
@@ -101,3 +107,23 @@ def read_schedule(prompt: str | None, file: Path | None) -> PromptSchedule:
     if not prompt:
         raise ValueError("there is no prompt; write one, or give a --schedule")
     return PromptSchedule((Segment(0, prompt, text=prompt),))
+
+
+def add_pictures(schedule: PromptSchedule, request: FilmRequest, width: int, height: int) -> PromptSchedule:
+    """The schedule with its pictures' frames (1, height, width, 3). Raises ValueError naming line and file."""
+    if not schedule.keyframes:
+        return schedule
+    folder = request.schedule.parent
+
+    def find(name: str) -> Path:
+        if name.startswith((r"\\", "//")):  # Windows would log in there, and the text may be anybody's
+            raise ValueError(f"“{name}” is in a network; copy the picture into the folder of {request.schedule.name}")
+        if not os.path.isfile(path := folder / name):
+            raise ValueError(not_found(name, folder, f"the folder of {request.schedule.name}"))
+        return path
+
+    images = {
+        name: fit_frames(image, width, height, request.resize)
+        for name, image in read_pictures(schedule.source, find).items()
+    }
+    return replace(schedule, keyframes=tuple(replace(k, image=images[k.name]) for k in schedule.keyframes))

@@ -124,10 +124,10 @@ def _chunks_folder(request: FilmRequest, film: Path) -> Path:
     return request.chunks or film.parent / CHUNKS
 
 
-def unfinished_notes(request_id: str, film: str, end: int) -> dict[str, str]:
+def unfinished_notes(request_id: str, film: str, end: int, seed: int) -> dict[str, str]:
     """What a memory notes so that `open_output` recognises an unfinished film: the fingerprint of its request, the name
-    of its chunks' folder, and the chunk it ends before."""
-    return {"request": request_id, "film": film, "end": str(end)}
+    of its chunks' folder, the chunk it ends before, and the seed that was asked for: a schedule may have others."""
+    return {"request": request_id, "film": film, "end": str(end), "seed": str(seed)}
 
 
 def _unfinished_seed(output: Output, request_id: str) -> int | None:
@@ -135,12 +135,13 @@ def _unfinished_seed(output: Output, request_id: str) -> int | None:
     try:
         memory, notes = HistoryMemory.load(output.memory)
         unfinished = memory.chunk < int(notes["end"])
+        seed = int(notes.get("seed", memory.seed or 0))
     except (OSError, ValueError, KeyError):
         return None
     film = notes.get("film", "")
     if notes.get("request") != request_id or not unfinished or not re.fullmatch("[0-9a-f]{32}", film):
         return None
-    return memory.seed if (output.chunks / film).is_dir() else None
+    return seed if (output.chunks / film).is_dir() else None
 
 
 class Lock:

@@ -66,14 +66,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="24: resample the video to Helios' 24 frames a second; all (default): use every frame, so that a video of "
         "another rate becomes faster or slower",
     )
-    command.add_argument(
-        "--resize",
-        choices=("crop", "pad", "stretch", "fit"),  # fit is an older name of stretch
-        default="crop",
-        metavar="{crop,pad,stretch}",
-        help="how a picture or video gets the film's size: cut what sticks out (crop), add black borders (pad), "
-        "or change its shape (stretch); default: crop",
-    )
     add_size(command)
     command.set_defaults(request=GenerateRequest)
 
@@ -111,8 +103,16 @@ def add_film(command: argparse.ArgumentParser) -> None:
         "--schedule",
         type=Path,
         metavar="FILE",
-        help="a text file with one prompt a line, such as '4 blend 3: a storm'; "
-        "chunks are counted from the beginning of the whole film",
+        help="a text file with one entry a line, such as '4 blend 3: a storm' or '6 image: boat.png' (the picture's "
+        "name as seen from the text's folder); chunks are counted from the beginning of the whole film",
+    )
+    film.add_argument(
+        "--resize",
+        choices=("crop", "pad", "stretch", "fit"),  # fit is an older name of stretch
+        default="crop",
+        metavar="{crop,pad,stretch}",
+        help="how pictures and videos get the film's size: cut what sticks out (crop), add black borders (pad), "
+        "or change their shape (stretch); default: crop",
     )
     film.add_argument("--negative", metavar="PROMPT", help="what the film must not show (Base and Mid only)")
     add_length(film)

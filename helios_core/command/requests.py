@@ -21,7 +21,10 @@ class ModelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FilmRequest:
-    """A film: its words, its length in frames, where it goes, and whether its chunks are kept (in `chunks`)."""
+    """A film: its words, its length in frames, where it goes, and whether its chunks are kept (in `chunks`).
+
+    `resize` is how pictures and videos get its size.
+    """
 
     options: ModelOptions = field(default_factory=ModelOptions)
     prompt: str | None = None
@@ -33,6 +36,7 @@ class FilmRequest:
     stream: bool = False
     chunks: Path | None = None
     autosave: bool = True
+    resize: str = "crop"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,6 @@ class GenerateRequest(FilmRequest):
     image: Path | None = None
     video: Path | None = None
     video_fps: str = "all"  # frames are used, or "24" a second
-    resize: str = "crop"
     size: tuple[int, int] | None = None
 
 

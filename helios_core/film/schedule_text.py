@@ -137,6 +137,15 @@ def read_entries(text: str) -> list[Entry]:
     return entries
 
 
+def pictures_in(text: str) -> dict[str, int]:
+    """The names of the files that a schedule's text uses as pictures, each with the line that has it first."""
+    lines: dict[str, int] = {}
+    for entry in read_entries(text):
+        if entry.kind == "image" and not entry.off:
+            lines.setdefault(entry.value, entry.line)
+    return lines
+
+
 def _split(text: str) -> list[list[tuple[int, str, bool]]]:
     """The lines of each entry, without comments: (number, text, whether it is indented), blanks around it taken away.
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from av.video.reformatter import Colorspace
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..network.config import CHUNK_FRAMES, FPS
@@ -148,6 +148,8 @@ def read_image(path: str | Path) -> Tensor:
             upright = ImageOps.exif_transpose(picture)
             deep = upright.mode[0] in "IF"  # which convert() would cut off
             pixels = np.array(upright if deep else upright.convert("RGB"), np.float32)
+    except UnidentifiedImageError as error:
+        raise OSError(f"{name_of(path)}: cannot be read as a picture (its format is not known)") from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's: not all of them name the file
         raise OSError(f"{name_of(path)}: cannot be read as a picture ({error})") from error
     if not deep:

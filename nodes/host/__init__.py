@@ -16,6 +16,7 @@ from .loader import WEIGHT_DTYPES, load_model, recipe_of
 from .lora import apply_lora
 from .model import native_size
 from .model_folders import check_model, downloads, find_model, list_models, versions_of
+from .pictures import check_pictures, read_pictures, versions_of_pictures
 from .queued import queued_value
 from .schema import ADVANCED, FIXED_SEED, schema
 from .server import NodeText, prompts_are_kept, workflow_of
@@ -37,6 +38,7 @@ __all__ = [
     "apply_lora",
     "check_finite",
     "check_model",
+    "check_pictures",
     "chunks",
     "decode",
     "downloads",
@@ -57,8 +59,10 @@ __all__ = [
     "new_output",
     "prompts_are_kept",
     "queued_value",
+    "read_pictures",
     "recipe_of",
     "schema",
     "versions_of",
+    "versions_of_pictures",
     "workflow_of",
 ]

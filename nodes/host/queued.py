@@ -19,6 +19,12 @@ def queued_value(node_id, name: str):
     return None if isinstance(value, list) else value
 
 
+def is_queued_without(node_id, name: str) -> bool:
+    """Whether nothing is connected to a node's input `name`, for its `validate_inputs`; False where it is not known."""
+    node = _prompt.get({}).get(node_id)
+    return isinstance(node, dict) and node["inputs"].get(name) is None
+
+
 def _remember(request: dict) -> dict:
     prompt = request.get("prompt")
     _prompt.set(prompt if isinstance(prompt, dict) else {})
