@@ -29,12 +29,20 @@ def read_pictures(text: str, find: Find) -> dict[str, Tensor]:
     return _each(text, lambda name: read_image(find(name)))
 
 
-def not_found(name: str, folder: Path, place: str) -> str:
-    """What to say of a name that no file in `folder` has; `place` is what people call that folder."""
-    names = {known.lower(): known for known in files_in(folder)}
-    similar = [f"“{names[known]}”" for known in get_close_matches(name.lower(), names, n=3)]
-    hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
-    return f"there is no “{name}” in {place}{hint}"
+def not_found(name: str, folder: Path, place: str, ending: str = "") -> str:
+    """What to say of a name that no file in `folder` has: which files have a similar one, in whatever subfolder.
+
+    `place` is what people call the folder, `ending` what each name there has behind it.
+    """
+
+    def stem(file: str) -> str:
+        return Path(file).stem.lower()
+
+    files = list(files_in(folder))
+    stems = get_close_matches(stem(name), dict.fromkeys(map(stem, files)))
+    similar = [f"“{file}{ending}”" for found in stems for file in files if stem(file) == found]
+    hint = f"did you mean {' or '.join(similar[:3])}?" if similar else "put the picture there, or write another name"
+    return f"there is no “{name}” in {place}; {hint}"
 
 
 def files_in(folder: Path) -> Iterator[str]:

@@ -70,7 +70,7 @@ def find_picture(name: str) -> Path:
     if not inside:
         raise ValueError(f"“{name}” leads out of {place}; put the picture in it, and write its name alone")
     if not os.path.isfile(path):
-        raise ValueError(pictures.not_found(name, folder, place))
+        raise ValueError(pictures.not_found(name, folder, place, name[len(plain) :]))
     return path
 
 

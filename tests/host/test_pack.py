@@ -41,6 +41,7 @@ PINNED = {
             clip: CLIP
             schedule: STRING, multiline = "0: A lighthouse on a rocky coast at dawn, calm sea, wide shot\n1 blend 2: The lighthouse in a storm, waves breaking over the rocks"
             fps: FLOAT 1.0..120.0 by 1.0 = 24.0
+            vae: VAE, optional
         """,  # noqa: E501
         "outputs": "schedule: HELIOS_SCHEDULE",
     },
