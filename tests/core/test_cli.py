@@ -18,15 +18,17 @@ from pathlib import Path
 import av
 import pytest
 import torch
+from PIL import Image
 
-from helios_core import HistoryMemory
+from helios_core import HistoryMemory, Keyframe
 from helios_core.command.generate import begin as begin_film
 from helios_core.command.main import main
 from helios_core.command.model_files import find_beside, is_demo
 from helios_core.command.requests import GenerateRequest
 from helios_core.files import demo_folder
+from helios_core.film.beginning import encode_image
 from helios_core.media.codecs import VideoCodec
-from helios_core.media.frames import read_chunks
+from helios_core.media.frames import fit_frames, read_chunks, read_image
 from helios_core.media.video import VideoWriter
 from processes import start_helios
 
@@ -66,8 +68,6 @@ def test_a_schedule_an_image_and_a_video(model, tmp_path):
     run("generate", "A red star.", *at, "-o", tmp_path / "plain.mp4")
     run("generate", "--schedule", tmp_path / "story.txt", *at, "-o", tmp_path / "story.mp4")
     picture = torch.randint(0, 255, (40, 60, 3), dtype=torch.uint8)
-    from PIL import Image
-
     Image.fromarray(picture.numpy()).save(tmp_path / "p.png")
     run("generate", "A red star.", "--image", tmp_path / "p.png", *at, "-o", tmp_path / "image.mp4")
     run("generate", "A red star.", "--video", tmp_path / "story.mp4", *at, "-o", tmp_path / "video.mp4")
@@ -77,6 +77,28 @@ def test_a_schedule_an_image_and_a_video(model, tmp_path):
     assert all(not torch.equal(a, b) for i, a in enumerate(ends) for b in ends[:i])
     assert torch.equal(films["plain"].anchor, films["story"].anchor)  # they part at chunk 1
     assert not torch.equal(films["plain"].anchor, films["image"].anchor)
+
+
+def test_a_film_with_a_style_a_seed_and_a_picture(model, tmp_path):
+    """The picture lies in the text's own folder and gets the film's size. The same text extends the film."""
+    story, picture = tmp_path / "story" / "film.txt", tmp_path / "story" / "sub" / "p.png"
+    picture.parent.mkdir(parents=True)
+    Image.radial_gradient("L").resize((90, 50)).save(picture)
+    # The last one is never reached.
+    story.write_text("style: at night\n0: A red star.\n1 seed 7\n1 image: sub/p.png\n9 image blend 2: sub/p.png\n")
+    at = ["--schedule", story, "--resize", "pad", "--model", model]
+    make = ["generate", *at, "--size", "64x64", "--seed", "3", "--length"]
+    run(*make, 33, "-o", tmp_path / "first.mp4")
+    run(*make, 99, "-o", tmp_path / "whole.mp4")
+    run("extend", tmp_path / "first.mp4", *at, "--length", 66, "-o", tmp_path / "rest.mp4")
+    (first, notes), (whole, _), (rest, _) = (
+        HistoryMemory.load(tmp_path / f"{name}.safetensors") for name in ("first", "whole", "rest")
+    )
+    assert notes["prompt"] == "A red star. at night" and (first.seed, whole.seed) == (3, 7)
+    assert whole.log[1]["picture"] == {"file": "sub/p.png", "weight": 1.0}
+    latents = encode_image(VideoCodec(model / "vae.safetensors").encode, fit_frames(read_image(picture), 64, 64, "pad"))
+    assert torch.equal(whole.anchor, Keyframe(1, *latents).apply(first, 7).anchor)
+    assert torch.equal(rest.frames, whole.frames) and torch.equal(rest.anchor, whole.anchor)
 
 
 @pytest.mark.parametrize("variant", ["base", "mid"])
@@ -168,11 +190,23 @@ def test_estimate(model, capsys):
         (["estimate", "--vae", "cut.safetensors"], "cut.safetensors: damaged"),
         (["generate", "--schedule", "utf16.txt"], "utf16.txt: this is not a text file in UTF-8"),
         (["generate", "x", "--image", "utf16.txt"], "utf16.txt"),
+        (
+            ["generate", "--schedule", "gone.txt"],
+            "line 3: there is no “utf8.txt” in the folder of gone.txt; did you mean",
+        ),
+        (["generate", "--schedule", "none.txt"], "schedule, line 2: utf16.txt: cannot be read as a picture"),
+        (
+            ["generate", "--schedule", "far.txt"],
+            "schedule, line 2: “//host/boat.png” is in a network; copy the picture",
+        ),
     ],
 )
 def test_what_goes_wrong_is_said_in_a_line(model, tmp_path, monkeypatch, capsys, arguments, said):
     (tmp_path / "cut.safetensors").write_bytes((model / "vae.safetensors").read_bytes()[:-9])
     (tmp_path / "utf16.txt").write_text("0: A red star.", "utf-16")
+    (tmp_path / "gone.txt").write_text("0: x\noff 1 image: gone.png\n1 image: utf8.txt")
+    (tmp_path / "none.txt").write_text("0: x\n1 image: utf16.txt")
+    (tmp_path / "far.txt").write_text("0: x\n1 image: //host/boat.png")
     (tmp_path / "transformer").symlink_to(model / "transformer")
     for name in ("vae", "text_encoder"):
         (tmp_path / f"{name}.safetensors").symlink_to(model / f"{name}.safetensors")
@@ -254,8 +288,10 @@ def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path
 
 def test_a_film_that_is_interrupted_goes_on_with_its_schedule(model, tmp_path, capsys, monkeypatch):
     """For the frames that are missing; the whole is what one run makes."""
-    (tmp_path / "story.txt").write_text("0: A red star.\n1 blend 2: A blue ball.\n")
+    (tmp_path / "story.txt").write_text("0: A red star.\n1 blend 2: A blue ball.\n2 image: p.png\n")
+    Image.linear_gradient("L").resize((90, 50)).save(tmp_path / "p.png")
     at = ["--schedule", tmp_path / "story.txt", "--size", "64x64", "--length", "99", "--model", model]
+    at += ["--resize", "stretch"]
     run("generate", *at, "-o", tmp_path / "whole.mp4")
     capsys.readouterr()
 

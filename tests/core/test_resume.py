@@ -13,6 +13,7 @@ import av
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 
 from helios_core import HistoryMemory
 from helios_core.command import autosave
@@ -104,6 +105,31 @@ def test_an_extension_is_continued(folder, capsys):
     assert len(frames("helios-2.mp4")) == 66 and not Path("helios-3.mp4").exists()
     run("--length", 99, "-o", "whole.mp4", "--no-autosave")
     assert torch.equal(*(HistoryMemory.load(f"{n}.safetensors")[0].frames for n in ("whole", "helios-2")))
+
+
+def test_a_schedule_with_a_picture_and_a_seed_is_continued(folder, capsys):
+    """A comment may change, and how a picture is written to disk; what decides the film may not."""
+    again = ["generate", "--schedule", "film.txt", "--steps", "1", "--size", "64x64", "--length", "99", "-o", "a.mp4"]
+    text, picture = "0: A red star.\n1 seed 7\n1 image blend 2: a.png\n", Image.radial_gradient("L")
+    Path("film.txt").write_text(text)
+    picture.save("a.png")
+    with cut_off(2):
+        assert main([*again, "--seed", "3"]) == 130
+    assert HistoryMemory.load("a.safetensors")[0].seed == 7
+    capsys.readouterr()
+    others = {"seed": ("a.png", text.replace("7", "8")), "picture": ("b.png", text), "blend": ("a.png", text + "2: x")}
+    Image.linear_gradient("L").save("b.png")
+    for what, (image, other) in others.items():
+        Path("film.txt").write_text(other.replace("a.png", image))
+        assert main([*again, "--seed", "3"]) == 1, what
+        assert capsys.readouterr().err.endswith("exists already; --force replaces it\n"), what
+    Path("film.txt").write_text("# A comment.\n" + text)
+    picture.save("a.png", compress_level=0)
+    assert main(again) == 1
+    assert "It is unfinished and has seed 3: --seed 3" in capsys.readouterr().err
+    assert main([*again, "--seed", "3"]) == 0
+    assert "chunks 0 to 2 were on disk" in capsys.readouterr().err
+    assert len(frames("a.mp4")) == 99
 
 
 def test_another_film_does_not_take_its_name(folder, capsys):
