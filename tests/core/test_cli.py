@@ -289,7 +289,7 @@ def test_a_stopped_film_goes_on_with_the_words_of_its_last_chunk(model, tmp_path
 def test_a_film_that_is_interrupted_goes_on_with_its_schedule(model, tmp_path, capsys, monkeypatch):
     """For the frames that are missing; the whole is what one run makes."""
     (tmp_path / "story.txt").write_text("0: A red star.\n1 blend 2: A blue ball.\n2 image: p.png\n")
-    Image.linear_gradient("L").resize((90, 50)).save(tmp_path / "p.png")
+    Image.radial_gradient("L").resize((90, 50)).save(tmp_path / "p.png")
     at = ["--schedule", tmp_path / "story.txt", "--size", "64x64", "--length", "99", "--model", model]
     at += ["--resize", "stretch"]
     run("generate", *at, "-o", tmp_path / "whole.mp4")
