@@ -109,15 +109,15 @@ def test_an_extension_is_continued(folder, capsys):
 
 def test_a_schedule_with_a_picture_and_a_seed_is_continued(folder, capsys):
     """A comment may change, and how a picture is written to disk; what decides the film may not."""
-    again = ["generate", "--schedule", "film.txt", "--steps", "1", "--size", "64x64", "--length", "99", "-o", "a.mp4"]
-    text, picture = "0: A red star.\n1 seed 7\n1 image blend 2: a.png\n", Image.radial_gradient("L")
+    again = ["generate", "--schedule", "film.txt", "--steps", "1", "--size", "64x64", "--length", "66", "-o", "a.mp4"]
+    text, picture = "0: A red star.\n0 seed 7\n1 image: a.png\n", Image.radial_gradient("L")
     Path("film.txt").write_text(text)
     picture.save("a.png")
-    with cut_off(2):
+    with cut_off(1):
         assert main([*again, "--seed", "3"]) == 130
     assert HistoryMemory.load("a.safetensors")[0].seed == 7
     capsys.readouterr()
-    others = {"seed": ("a.png", text.replace("7", "8")), "picture": ("b.png", text), "blend": ("a.png", text + "2: x")}
+    others = {"seed": ("a.png", text.replace("7", "8")), "picture": ("b.png", text), "prompt": ("a.png", text + "1: x")}
     Image.linear_gradient("L").save("b.png")
     for what, (image, other) in others.items():
         Path("film.txt").write_text(other.replace("a.png", image))
@@ -128,8 +128,8 @@ def test_a_schedule_with_a_picture_and_a_seed_is_continued(folder, capsys):
     assert main(again) == 1
     assert "It is unfinished and has seed 3: --seed 3" in capsys.readouterr().err
     assert main([*again, "--seed", "3"]) == 0
-    assert "chunks 0 to 2 were on disk" in capsys.readouterr().err
-    assert len(frames("a.mp4")) == 99
+    assert "chunks 0 to 1 were on disk" in capsys.readouterr().err
+    assert len(frames("a.mp4")) == 66
 
 
 def test_another_film_does_not_take_its_name(folder, capsys):

@@ -143,28 +143,26 @@ def test_what_a_text_has_and_what_nodes_have(server):
         assert not any(torch.equal(x, y) for x, y in list(zip(a.split(9, 2), b.split(9, 2)))[same:])
 
 
-@pytest.mark.parametrize("first", ["HeliosChunkSampler", "HeliosSampleToVideo"])
-def test_a_film_in_two_parts(server, first):
+def test_a_film_in_two_parts(server):
     """By two samplers with one schedule: the seed and the picture from before the second one's chunks count there."""
     paint(server.input_dir / "half.png", 3)
     graph = Graph(server)
-    schedule = add_schedule(graph, "0: a sea\n1 seed 5\n1 image blend 4: half.png\n3: a storm")
-    model, vae = graph.load(), graph.vae()
-    whole = graph.save(graph.sample(model, schedule=schedule, length=132))
-    film = dict(schedule=schedule, length=66)
-    part = graph.sample(model, **film) if "Chunk" in first else graph.sample_to_video(model, vae, **film)
-    rest = graph.save(graph.sample(model, schedule=schedule, memory=[part[0], 1]))
+    film = dict(schedule=add_schedule(graph, "0: a sea\n1 seed 5\n1 image blend 4: half.png\n3: a storm"))
+    model = graph.load()
+    whole = graph.save(graph.sample(model, **film, length=132))
+    parts = graph.sample(model, **film, length=66), graph.sample_to_video(model, graph.vae(), **film, length=66)
+    rests = [graph.save(graph.sample(model, **film, length=66, memory=[part[0], 1])) for part in parts]
     graph.run()
-    assert torch.equal(whole.raw[:, :, 18:], rest.raw)
+    assert all(torch.equal(whole.raw[:, :, 18:], rest.raw) for rest in rests)
 
 
 @pytest.mark.parametrize("linked", [False, True])
-def test_a_picture_that_is_replaced(any_server, linked):
+def test_a_picture_that_is_replaced(server, linked):
     """Under its old name, with as many bytes and the time of the old one: it is read anew, and else it is not."""
-    path = any_server.input_dir / f"replaced {linked}.png"
+    path = server.input_dir / f"replaced {linked}.png"
 
     def run():
-        graph = Graph(any_server)
+        graph = Graph(server)
         text = f"0: a sea\n0 image: {path.name}\n"
         text = graph.add("PrimitiveStringMultiline", value=text) if linked else text
         schedule = add_schedule(graph, text)
