@@ -10,6 +10,7 @@ from . import host
 from .limits import within_limits
 from .types import CATEGORY, HeliosSchedule, check_resize, noise_inputs, noise_range, resize_input
 
+TIMELINE = 1  # what web/timeline/extension.js has to agree on: a page that was loaded before an update is older
 EXAMPLE = """0: A lighthouse on a rocky coast at dawn, calm sea, wide shot
 1 blend 2: The lighthouse in a storm, waves breaking over the rocks"""
 
@@ -37,6 +38,7 @@ class HeliosPromptSchedule(io.ComfyNode):
                     "seconds (5.5s) or frames (132f), rounded up to a whole chunk of 33 frames. cut changes at once, "
                     "blend 3 over three chunks. Indented lines continue a prompt. off turns a line off, # starts a "
                     "comment.",
+                    extra_dict={"helios_timeline": TIMELINE},
                 ),
                 io.Float.Input(
                     "fps",

@@ -1,7 +1,7 @@
 // The lanes: what the schedule and the film look like. Only what can be seen is in the page.
 
 import { h, reconcile, setAttribute, setStyle, setText } from "./dom.js";
-import { formatTime, hueOf, Scale, ticks, visible } from "./layout.js";
+import { formatTime, huesOf, Scale, ticks, visible } from "./layout.js";
 import { peakBetween } from "./sound.js";
 import { CHUNK_FRAMES } from "./schedule.js";
 import { laneChunks } from "./takes.js";
@@ -133,6 +133,8 @@ export class Lanes {
     const { fps } = schedule;
     const { blocks } = session;
     const selected = new Set(session.selected);
+    const hues = huesOf(blocks.map((block) => block.entry.value));
+    const hueOf = (/** @type {string} */ words) => String(hues.get(words) ?? 0);
     const shown = visible(blocks, scale, SMALLEST.block);
     const before = new Map(blocks.map((block, i) => [block, blocks[i - 1]]));
     /** @type {(Mark & {off: true})[]} */
@@ -155,8 +157,8 @@ export class Lanes {
         this.place(element, start, end);
         const from = before.get(items[0]);
         setStyle(element, {
-          "--hue": String(hueOf(entry.value)),
-          "--from": String(hueOf(from?.entry.value ?? entry.value)),
+          "--hue": hueOf(entry.value),
+          "--from": hueOf(from?.entry.value ?? entry.value),
           "--blend": isOne && entry.blend ? `${Math.min(entry.blend, end - start) * scale.zoom}px` : "0px",
         });
         setText(element, isOne ? entry.value : String(items.length));
@@ -174,7 +176,6 @@ export class Lanes {
     const entry = this.session.schedule.entries[index];
     setAttribute(element, "class", `block off${isSelected ? " selected" : ""}`);
     this.place(element, start, end);
-    setStyle(element, { "--hue": String(hueOf(entry.value)) });
     setText(element, entry.value);
     this.option(element, this.idOf(index), isSelected, `${say("is_off")}: ${entry.value}`);
   }

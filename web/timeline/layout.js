@@ -174,12 +174,13 @@ export function snapped(chunk, targets, scale, snap) {
 }
 
 /**
- * A hue for a prompt: the same words always have the same.
- * @param {string} words
+ * Hues for prompts in order of time: neighbours are far apart, the same words have the same. By order and not by what
+ * they say, or a colour would change with every letter that is typed.
+ * @param {string[]} prompts
  */
-export function hueOf(words) {
-  let hash = 2166136261;
-  for (let i = 0; i < words.length; i += 1) hash = Math.imul(hash ^ words.charCodeAt(i), 16777619);
-  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-  return (hash >>> 8) % 360;
+export function huesOf(prompts) {
+  /** @type {Map<string, number>} */
+  const hues = new Map();
+  for (const words of prompts) if (!hues.has(words)) hues.set(words, Math.round(205 + hues.size * 137.5) % 360);
+  return hues;
 }

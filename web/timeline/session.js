@@ -132,7 +132,10 @@ export class Session extends EventTarget {
   setText(text) {
     if (text === this.text) return;
     this.preview = null;
-    this.history.push({ schedule: readSchedule(text, this.schedule.fps), selected: [] }, "elsewhere");
+    const state = { schedule: readSchedule(text, this.schedule.fps), selected: [] };
+    // Before anything is done here, it is only loaded: there is nothing to go back to.
+    if (this.history.past.length || this.history.future.length) this.history.push(state, "elsewhere");
+    else this.history.present = state;
     this.changed();
   }
 

@@ -9,7 +9,7 @@ import { say } from "./words.js";
 /** @import { Host } from "./editor.js" */
 /** @import { Session } from "./session.js" */
 
-export const STRIP_HEIGHT = 92;
+export const STRIP_HEIGHT = 64;
 
 export class Strip {
   /**
@@ -24,7 +24,7 @@ export class Strip {
     new Gestures(session, this.lanes, { onEdit: open, onChunk: () => {}, onFilmEnd: (end) => host.setEnd(end), onAdd: () => {} });
     const { element } = this.lanes;
     this.element = h("div", { className: "helios-strip" }, element);
-    const button = h("button", { type: "button", className: "helios-open", title: say("open_hint"), onclick: open }, icon("open"), say("open"));
+    const button = h("button", { type: "button", className: "helios-open", title: say("open_hint"), "aria-label": say("open"), onclick: open }, icon("open"));
     button.addEventListener("pointerdown", (event) => event.stopPropagation());
     this.element.append(button);
     this.onChange = () => this.draw();
