@@ -72,3 +72,28 @@ export function reconcile(parent, items, keyOf, update) {
   }
   for (const element of left.values()) element.remove();
 }
+
+/**
+ * Hear of keys that `passKey` passes on; those above it do not.
+ * @param {HTMLElement} element
+ * @param {(event: KeyboardEvent) => void} listener
+ */
+export function onKey(element, listener) {
+  element.addEventListener("helios-key", (event) => {
+    event.stopPropagation();
+    listener(/** @type {CustomEvent<KeyboardEvent>} */ (event).detail);
+  });
+}
+
+/**
+ * For keys at the window, before anybody else's listeners: the host's draws its canvas anew for each of them, and has
+ * commands on letters.
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement} root whose keys are meant
+ */
+export function passKey(event, root) {
+  const { target } = event;
+  if (!(target instanceof Node) || !root.contains(target)) return;
+  event.stopImmediatePropagation();
+  if (event.type === "keydown") target.dispatchEvent(new CustomEvent("helios-key", { detail: event, bubbles: true }));
+}

@@ -1,7 +1,7 @@
 // The editor: lanes, a bar of commands, a form on what is edited, and the chunk that is looked at.
 
 import { chosen, commandOf, COMMANDS } from "./commands.js";
-import { h, setAttribute, setStyle, setText } from "./dom.js";
+import { h, onKey, passKey, setAttribute, setStyle, setText } from "./dom.js";
 import * as edits from "./edits.js";
 import { EntryForm } from "./entry.js";
 import { Gestures } from "./gestures.js";
@@ -60,8 +60,7 @@ export class Editor {
     this.player = new Player(this);
     this.find = h("input", { type: "search", placeholder: say("find") });
     this.find.setAttribute("aria-label", say("find"));
-    this.find.addEventListener("keydown", (event) => {
-      event.stopPropagation();
+    onKey(this.find, (event) => {
       if (event.key === "Enter") this.findNext();
       if (event.key === "Escape") this.lanes.lanes.prompts.focus();
     });
@@ -130,8 +129,9 @@ export class Editor {
     this.status = h("div", { className: "status" }, this.where, this.wrong);
     this.element = h("section", { className: "helios-timeline", "aria-label": say("timeline") }, bar, this.body, this.status);
     // Nothing that happens here is the canvas' business: neither its keys nor what is dropped.
-    this.element.addEventListener("keydown", (event) => this.key(event));
-    for (const type of ["keyup", "pointerdown", "pointerup", "mousedown", "dblclick", "contextmenu", "wheel", "copy", "cut"])
+    onKey(this.element, (event) => this.key(event));
+    this.onKey = (/** @type {KeyboardEvent} */ event) => passKey(event, this.element);
+    for (const type of ["pointerdown", "pointerup", "mousedown", "dblclick", "contextmenu", "wheel", "copy", "cut"])
       this.element.addEventListener(type, (event) => event.stopPropagation());
     this.element.addEventListener("paste", (event) => this.pasteEvent(event));
     this.element.addEventListener("dragover", (event) => {
@@ -154,6 +154,8 @@ export class Editor {
 
   /** After its element is in the page. */
   start() {
+    window.addEventListener("keydown", this.onKey, true);
+    window.addEventListener("keyup", this.onKey, true);
     this.lanes.scale.width = this.lanes.element.clientWidth || 800;
     this.fit();
     this.render();
@@ -161,6 +163,8 @@ export class Editor {
   }
 
   stop() {
+    window.removeEventListener("keydown", this.onKey, true);
+    window.removeEventListener("keyup", this.onKey, true);
     this.session.removeEventListener("change", this.onChange);
     this.session.removeEventListener("refused", this.onRefused);
     this.resize.disconnect();
@@ -261,7 +265,6 @@ export class Editor {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    event.stopPropagation();
     const isField = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
     if (isField && event.key !== "Escape") return;
     if (event.target instanceof HTMLSelectElement && event.key !== "Escape") return;
@@ -340,10 +343,9 @@ export class Editor {
       const [file] = upload.files ?? [];
       if (file) use(await this.host.uploadPicture(file).catch((error) => this.failed(error)));
     });
-    list.addEventListener("keydown", (event) => {
+    onKey(list, (event) => {
       if (event.key === "Enter") use(list.value);
       if (event.key === "Escape") this.closeOverlay();
-      event.stopPropagation();
     });
     list.addEventListener("dblclick", () => use(list.value));
     const title = `${say("choose_picture")}, ${say("chunk_n", { n: chunk })}`;
@@ -595,9 +597,8 @@ export class Editor {
       h("p", { textContent: text }),
       h("div", { className: "row" }, go, h("button", { type: "button", textContent: say("cancel"), onclick: () => this.closeOverlay() })),
     );
-    panel.addEventListener("keydown", (event) => {
+    onKey(panel, (event) => {
       if (event.key === "Escape") this.closeOverlay();
-      event.stopPropagation();
     });
     setStyle(panel, { left: `${Math.max(4, Math.min(this.lanes.scale.x(chunk), this.stage.clientWidth - 364))}px`, top: "40px" });
     this.openOverlay(panel, this.stage);

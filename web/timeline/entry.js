@@ -1,6 +1,6 @@
 // The small form on an entry: its whole text, where it begins, how it comes in.
 
-import { h } from "./dom.js";
+import { h, onKey } from "./dom.js";
 import * as edits from "./edits.js";
 import { CHUNK_FRAMES } from "./schedule.js";
 import { newSeed } from "./takes.js";
@@ -61,7 +61,7 @@ export class EntryForm {
       this.edit((s) => edits.setBlend(s, this.index, this.transition.value === "cut" ? 0 : Number(this.blend.value) || 3)),
     );
     this.blend.addEventListener("change", () => this.edit((s) => edits.setBlend(s, this.index, Number(this.blend.value))));
-    this.element.addEventListener("keydown", (event) => this.key(event));
+    onKey(this.element, (event) => this.key(event));
     this.render();
   }
 
@@ -121,7 +121,6 @@ export class EntryForm {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    event.stopPropagation();
     const isUndo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
     if (isUndo && !event.isComposing) {
       event.preventDefault();

@@ -7,6 +7,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { Editor } from "./editor.js";
 import { filmOf, lengthFor, pathOf, placesOf, samplersOf, SCHEDULE, sourceOf, valueOf, widgetFor, widgetOf } from "./graph.js";
+import { BURST } from "./history.js";
 import { Session } from "./session.js";
 import { Strip, STRIP_HEIGHT } from "./strip.js";
 import { say, setLanguage } from "./words.js";
@@ -36,6 +37,8 @@ class Timeline {
     /** @type {Strip | null} */
     this.strip = null;
     this.marking = 0;
+    this.writing = 0;
+    this.isWritten = true;
     this.host = makeHost(this);
     this.session.addEventListener("text", (event) => this.write(/** @type {CustomEvent<string>} */ (event).detail));
   }
@@ -48,30 +51,41 @@ class Timeline {
     return places.find(({ parents }) => here !== null && parents.map((n) => n.id).join(":") === here) ?? places[0] ?? null;
   }
 
-  /** The text goes into its box. */
-  write(/** @type {string} */ burst) {
+  /**
+   * The text goes into its box: at once, or in a burst of typing when there is a moment. To lay out a long text anew for
+   * each letter would make the letters late.
+   * @param {string} burst
+   */
+  write(burst) {
+    this.isWritten = false;
+    if (!burst) return this.flush();
+    clearTimeout(this.writing);
+    this.writing = setTimeout(() => this.flush(), 150);
+  }
+
+  flush() {
+    if (this.isWritten) return;
+    clearTimeout(this.writing);
+    this.isWritten = true;
     const { place } = this;
     const widget = place && widgetFor(place, "schedule");
     if (!widget || widget.value === this.session.text) return;
     widget.value = this.session.text;
     widget.callback?.(this.session.text, app.canvas, this.node);
     this.node.graph?.setDirtyCanvas?.(true, false);
-    this.mark(burst !== "");
+    this.mark();
   }
 
-  /**
-   * One point of undo of the host's for each step: at the end of a burst of typing.
-   * @param {boolean} later
-   */
-  mark(later) {
+  /** One point of undo of the host's for each step, at the end of a burst of typing. */
+  mark() {
     clearTimeout(this.marking);
-    this.marking = setTimeout(capture, later ? 1500 : 0);
+    this.marking = setTimeout(capture, this.session.isTyping ? BURST : 0);
   }
 
   /** See what has changed in the graph. */
   look() {
     const { place, session } = this;
-    if (!place) return;
+    if (!place || !this.isWritten) return;
     const widget = widgetFor(place, "schedule");
     const source = widget ? null : sourceOf(place, "schedule");
     const linked = source && source.place.node.widgets?.find((/** @type {any} */ w) => typeof w.value === "string");
@@ -183,7 +197,7 @@ function makeHost(timeline) {
         widget.value = value;
         widget.callback?.(value, app.canvas, sampler.node);
         sampler.node.graph?.setDirtyCanvas?.(true, false);
-        timeline.mark(false);
+        timeline.mark();
       }
       timeline.look();
       session.changed();
@@ -270,6 +284,7 @@ function openEditor(node) {
 }
 
 function closeEditor() {
+  open?.timeline.flush();
   open?.editor.stop();
   open = null;
 }
@@ -302,7 +317,12 @@ function isLight() {
  */
 function attachStrip(node, timeline) {
   timeline.strip?.stop();
-  const strip = new Strip(timeline.session, timeline.host, () => openEditor(timeline.node));
+  const strip = new Strip(
+    timeline.session,
+    timeline.host,
+    () => openEditor(timeline.node),
+    () => open?.timeline === timeline,
+  );
   const slot = node.widgets?.find((/** @type {any} */ w) => w.name === WIDGET)?.element;
   slot?.replaceChildren(strip.element);
   strip.draw();
@@ -411,6 +431,16 @@ app.registerExtension({
       }
     });
     looking = setInterval(lookAround, LOOK);
+    // Nobody outside sees a text that is not in its box yet.
+    const flush = (/** @type {Event} */ event) => {
+      if (open && !(event.target instanceof Node && open.editor.element.contains(event.target))) open.timeline.flush();
+    };
+    for (const type of ["pointerdown", "keydown", "blur", "beforeunload"]) window.addEventListener(type, flush, true);
+    const { graphToPrompt } = app;
+    app.graphToPrompt = function (/** @type {any[]} */ ...args) {
+      open?.timeline.flush();
+      return graphToPrompt.apply(this, args);
+    };
   },
 
   nodeCreated(/** @type {any} */ node) {

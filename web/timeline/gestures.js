@@ -70,7 +70,6 @@ export class Gestures {
     }
     this.pressed = { x, y, isDrag: false };
     this.drag = this.begin(event, lane, x);
-    this.lanes.element.setPointerCapture(event.pointerId);
   }
 
   /** @param {PointerEvent} event */
@@ -79,6 +78,8 @@ export class Gestures {
     if (this.fingers.size === 2 && this.fingers.has(event.pointerId)) return this.pinch(event, x);
     if (!this.pressed) return this.hover(event, x);
     if (!this.pressed.isDrag && Math.hypot(x - this.pressed.x, y - this.pressed.y) < STILL) return;
+    // Not before: what is captured gets the double clicks of all its parts.
+    if (!this.pressed.isDrag) this.lanes.element.setPointerCapture(event.pointerId);
     this.pressed.isDrag = true;
     event.stopPropagation();
     this.drag?.move(this.lanes.scale.chunk(x), event);

@@ -1,7 +1,7 @@
 // Undo and redo: a gesture or a burst of typing is one step.
 
 const MOST = 200; // steps
-const BURST = 1500; // milliseconds between two keys of one burst
+export const BURST = 1500; // milliseconds between two keys of one burst
 
 /** @template T */
 export class History {

@@ -64,6 +64,11 @@ export class Session extends EventTarget {
     return blocksOf(this.schedule, this.end);
   }
 
+  /** Whether the last step is a burst that may go on. */
+  get isTyping() {
+    return this.history.burst.name !== "";
+  }
+
   changed() {
     this.dispatchEvent(new Event("change"));
   }

@@ -16,8 +16,10 @@ export class Strip {
    * @param {Session} session
    * @param {Host} host
    * @param {() => void} open
+   * @param {() => boolean} isBehind whether the editor is open before it
    */
-  constructor(session, host, open) {
+  constructor(session, host, open, isBehind) {
+    this.isBehind = isBehind;
     this.session = session;
     this.lanes = new Lanes(session, { ...host, compact: true });
     this.isDrawn = true;
@@ -33,13 +35,14 @@ export class Strip {
     this.resize.observe(element);
   }
 
+  /** A few times a second: the editor's own frames come first. */
   draw() {
     if (!this.isDrawn) return;
     this.isDrawn = false;
-    requestAnimationFrame(() => {
+    setTimeout(() => {
       this.isDrawn = true;
       if (this.element.isConnected) this.render();
-    });
+    }, this.isBehind() ? 250 : 16);
   }
 
   render() {
