@@ -4,9 +4,17 @@ import contextlib
 import errno
 import hashlib
 import os
+import random
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+if os.name == "nt":
+    import msvcrt
+else:
+    import fcntl
 
 # What network drives and some FUSE file systems answer to fsync: they cannot, which is no failed write.
 NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -60,6 +68,50 @@ def replace_file(source: Path, target: Path) -> None:
             if os.name != "nt" or attempt == RENAME_TRIES - 1:
                 raise
             time.sleep(0.05 * 2**attempt)
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: float = 2.0) -> Iterator[bool]:
+    """Hold a lock that threads and processes share; False where it is not to be had in `wait` seconds, or at all.
+
+    The file stays. The system frees the lock when a process ends, however that is.
+    """
+    try:
+        file = open(path, "ab")
+    except OSError:
+        yield False
+        return
+    with file:
+        end = time.monotonic() + wait
+        while (held := _lock(file)) is False and time.monotonic() < end:
+            time.sleep(random.uniform(0.001, 0.01))
+        try:
+            yield bool(held)
+        finally:
+            if held:
+                with contextlib.suppress(OSError):
+                    _unlock(file)
+
+
+def _lock(file: BinaryIO) -> bool | None:
+    """False while another has it, None where there are no locks, as on some network drives."""
+    try:
+        if os.name == "nt":
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK) else None
+    return True
+
+
+def _unlock(file: BinaryIO) -> None:
+    if os.name == "nt":
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def demo_folder() -> Path:

@@ -3,9 +3,9 @@
 import torch
 
 from ..film.fingerprint import fingerprint
-from ..film.index import FilmIndex, Run
 from ..film.memory import HistoryMemory
-from ..film.store import ChunkStore, describe_removed
+from ..film.store import ChunkStore
+from ..film.tidy import describe_removed, tidy
 from .model_files import ModelFiles
 from .output import Output
 from .terminal import say
@@ -21,16 +21,9 @@ def open_store(
     state = beginning.frames, beginning.anchor, beginning.chunk
     store = ChunkStore(output.chunks, fingerprint("command line", files.identity(), negative, state))
     try:
-        if removed := store.tidy(FILMS, BYTES):
+        if removed := tidy(store, FILMS, BYTES):
             say(f"{store.root}: {describe_removed(removed)}")
     except OSError as error:
         say(f"{store.root}: older films could not be removed: {error}")
     return store
 
-
-def note_run(store: ChunkStore, output: Output, seed: int, chunks: int, done: int) -> None:
-    """For people who look into the folder: what film its chunks belong to."""
-    try:
-        FilmIndex(store.folder).note(Run(seed, chunks, done, node=str(output.film.absolute())))
-    except OSError as error:
-        say(f"{store.folder}: the list of runs could not be written: {error}")

@@ -1,5 +1,6 @@
 """Makes a film: samples its chunks or finds them on disk, decodes them, and writes them to the file."""
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -14,15 +15,17 @@ import torch
 from ..film.beginning import encode_image
 from ..film.denoise import ModelDenoiser
 from ..film.director import ScheduleDirector
+from ..film.index import FilmIndex, Run
 from ..film.keyframes import Keyframe
 from ..film.loop import film_length, film_records
 from ..film.memory import HistoryMemory
+from ..film.notes import RunNotes
 from ..film.prompts import PromptSchedule
 from ..film.record import Chunk
 from ..film.store import ChunkStore
 from ..media.video import VideoWriter
 from ..network.config import CHUNK_FRAMES
-from .autosave import note_run, open_store
+from .autosave import open_store
 from .model_files import ModelFiles
 from .output import Output, unfinished_notes
 from .progress import Progress
@@ -90,7 +93,8 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
 
     try:
         # The file is the first to be closed: a player that is paused would keep it waiting.
-        with player(request.stream) as play, writer, progress, torch.inference_mode():
+        notes_of_run = take_notes(film, output, store)
+        with notes_of_run as run, player(request.stream) as play, writer, progress, torch.inference_mode():
             for chunk in progress.chunks(records):
                 frames = codec.decode(chunk.latents)
                 notes = make_notes(film, chunk, store)
@@ -98,8 +102,8 @@ def make_film(film: Film, request: FilmRequest, output: Output, codec, beginning
                     begin_memory(output, chunk.start.memory, notes, request.autosave)
                 writer.write(frames, partial(keep, chunk.memory, notes))
                 play(frames)
-                if store is not None:
-                    note_run(store, output, film.seed, film.end - film.first, chunk.index + 1 - film.first)
+                if run is not None:
+                    run.note(chunk)
         seconds = time.monotonic() - begun
         say(f"{output.film}: {film.frames} frames in {seconds:.1f} s, {film.frames / seconds:.1f} a second")
     except KeyboardInterrupt:  # any other end may have lost some frames
@@ -147,6 +151,15 @@ def make_notes(film: Film, chunk: Chunk, store: ChunkStore | None) -> dict[str, 
     files = film.files
     notes = {"prompt": chunk.record["prompt"], "model": files.name, "options": options_text(files.options)}
     return notes if store is None else notes | unfinished_notes(film.request_id, store.film, film.end, film.seed)
+
+
+def take_notes(film: Film, output: Output, store: ChunkStore | None):
+    """For people who look into the folder: what film its chunks belong to. A context, of None without a store."""
+    if store is None:
+        return contextlib.nullcontext()
+    told = {"text": film.schedule.source, "settings": {"options": options_text(film.files.options)}}
+    run = Run(film.seed, film.end - film.first, node=str(output.film.absolute()), first=film.first, **told)
+    return RunNotes(FilmIndex(store.folder), run, tell=say)
 
 
 def begin_memory(output: Output, beginning: HistoryMemory, notes: dict[str, str], autosave: bool) -> None:

@@ -1,23 +1,41 @@
-"""The runs of a film, in a file that a person can read beside its chunks: which seed, how far, by which node."""
+"""A film's folder at a glance: its runs, all takes of its chunks, and which of them are starred.
+
+They are in a file that a person can read, beside the chunks. What it says of chunks is a view of the files: they know
+themselves what they are, so a kill at any moment leaves nothing wrong.
+"""
 
 import contextlib
 import json
+import logging
+import os
+import re
 import time
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from ..files import write_whole
+from ..files import locked, write_whole
+from .record import TOLD, Chunk
+from .store import CHUNK, CLIP, NAME, STILL, read_record, strict_json
 
-INDEX = "film.json"
-FILE_FORMAT = "helios-film-1"
+INDEX, LOCK = "film.json", "film.lock"
+FILE_FORMAT, OLD_FORMAT = "helios-film-2", "helios-film-1"  # the old one has runs alone, without what `WHAT_RUNS_HAD`
 MOST = 1000  # runs that are remembered
+WHOLE = 50  # the newest of them: of others text, settings and chunks are forgotten
+PATIENCE = 600  # seconds without a note, after which a run counts as stopped
+STATES = "running", "done", "stopped", "failed"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Run:
     """One run of a film: its seed, how many chunks it is to have and has, and where it was asked for.
 
-    `graph` and `node` tell which node of which workflow, "" where nobody says. `used` is a time in seconds since 1970.
+    `graph` and `node` tell which node of which workflow, "" where nobody says. `used` is when this was noted, in
+    seconds since 1970. `state` is one of `STATES`, `error` a sentence where it failed. `chunks` are the names of its
+    chunks, from chunk `first` on; `reused` of them were on disk. `server` is who runs it, in words of its own. `text`
+    is the schedule's, `settings` what else was asked for.
     """
 
     seed: int
@@ -26,49 +44,249 @@ class Run:
     graph: str = ""
     node: str = ""
     used: float = 0.0
+    state: str = "running"
+    error: str = ""
+    server: str = ""
+    text: str = ""
+    settings: dict = field(default_factory=dict)
+    first: int = 0
+    reused: int = 0
+    chunks: tuple[str, ...] = ()
 
     @property
     def unfinished(self) -> bool:
         return 0 < self.done < self.end
 
+    @property
+    def asked_by(self) -> tuple[int, str, str]:
+        """What a later run of the same has in common with it."""
+        return self.seed, self.graph, self.node
+
+
+WHAT_RUNS_HAD = "seed", "end", "done", "graph", "node", "used"
+
+
+@dataclass(frozen=True)
+class FilmContents:
+    """What is in a film's folder: runs, newest first, and by the names of chunks what is known of them.
+
+    `chunks` have "chunk" (its number), "parent" (the name of the chunk that it follows, "" at the film's beginning,
+    None where nobody knows), "seed", "prompt", in places more of what was told (`TOLD`), "seconds" and when it was
+    "made". `stills` says when each was written, in seconds since 1970.
+    """
+
+    runs: tuple[Run, ...] = ()
+    chunks: dict[str, dict] = field(default_factory=dict)
+    stars: frozenset[str] = frozenset()
+    stills: dict[str, float] = field(default_factory=dict)
+    clips: frozenset[str] = frozenset()
+
+    def chain(self, names: Iterable[str]) -> set[str]:
+        """Those of `names` that are there, and all that they follow; where that is not known, whatever is before."""
+        found = set()
+        for name in names:
+            while name in self.chunks and name not in found:
+                found.add(name)
+                k, name = self.chunks[name]["chunk"], self.chunks[name]["parent"]
+                if name != "" and name not in self.chunks:
+                    found |= {other for other, entry in self.chunks.items() if entry["chunk"] < k}
+        return found
+
+
+def noted_lately(run: Run) -> bool:
+    return time.time() - run.used < PATIENCE
+
 
 class FilmIndex:
-    """The runs in a film's folder, newest first. A file that cannot be read counts as none."""
+    """The index in a film's folder. A file that cannot be read counts as none.
+
+    May be kept, and used by threads: what has not changed is not parsed again. Several processes may use a folder.
+    """
 
     def __init__(self, folder: str | Path):
-        self.path = Path(folder) / INDEX
+        self.folder = Path(folder)
+        self.path = self.folder / INDEX
+        self._last: tuple[bytes, FilmContents] = b"", FilmContents()
+        self._headers: dict[str, dict | None] = {}  # of chunks that the file does not have
+        self._lines: dict[int, tuple[object, str]] = {}  # as they are written, by the identity of runs and entries
+        self._healed = False
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> tuple[Run, ...]:
+        """Newest first, as they were noted."""
         with contextlib.suppress(OSError):
-            return self._read()
-        return []
+            return self._read().runs
+        return ()
 
-    def note(self, run: Run) -> None:
-        """Write a run down, in place of the same node's with the same seed. Raises OSError."""
-        others = [r for r in self._read() if (r.seed, r.graph, r.node) != (run.seed, run.graph, run.node)]
-        runs = [asdict(r) for r in (Run(**{**asdict(run), "used": time.time()}), *others)][:MOST]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, json.dumps({"format": FILE_FORMAT, "runs": runs}, indent=1).encode())
+    def read(self, running: Callable[[Run], bool] = noted_lately) -> FilmContents:
+        """What the folder holds now. `running` tells whether to believe a run that says it is."""
+        noted = FilmContents()
+        with contextlib.suppress(OSError):
+            noted = self._read()
+        runs = (replace(r, state="stopped") if r.state == "running" and not running(r) else r for r in noted.runs)
+        return replace(self._on_disk(noted), runs=tuple(runs))
+
+    def note(self, run: Run, chunks: dict[str, dict] = {}) -> None:
+        """Write a run down, in place of the same node's with the same seed, and chunks as `entry_of` has them.
+
+        Raises OSError.
+        """
+        run = replace(run, used=time.time())
+
+        def add(noted: FilmContents) -> FilmContents:
+            others = (r for r in noted.runs if r.asked_by != run.asked_by)
+            runs = [r if k < WHOLE else _shortened(r) for k, r in enumerate((run, *others))]
+            noted = noted if self._healed else self._on_disk(noted)
+            return replace(noted, runs=tuple(runs[:MOST]), chunks=noted.chunks | chunks)
+
+        self._change(add)
+        self._healed = True
+
+    def star(self, chunk: str, starred: bool) -> None:
+        """Star a chunk, or not any more. Raises KeyError where it is not there, OSError where it cannot be noted."""
+
+        def change(noted: FilmContents) -> FilmContents:
+            found = self._on_disk(noted)
+            if chunk not in found.chunks:
+                raise KeyError(chunk)
+            return replace(found, stars=found.stars | {chunk} if starred else found.stars - {chunk})
+
+        self._change(change)
+
+    def starred_chain(self) -> set[str]:
+        """The chunks that are starred, and all that they follow. Raises OSError where the file cannot be opened."""
+        return self.read().chain(stars) if (stars := self._read().stars) else set()
 
     def unfinished(self, graph: str, node: str, seed: int) -> Run | None:
         """The newest run of a node that another seed began and nobody finished."""
         found = (r for r in self.runs() if r.unfinished and r.seed != seed and (r.graph, r.node) == (graph, node))
         return next(found, None)
 
-    def _read(self) -> list[Run]:
+    def _change(self, change: Callable[[FilmContents], FilmContents]) -> None:
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True)
+        with locked(self.folder / LOCK) as held:
+            if not held:
+                log.warning("%s is written without a lock, which was not to be had", self.path)
+            contents = change(self._read())
+            content = self._write(contents)
+            write_whole(self.path, content)
+        self._last = content, contents
+
+    def _read(self) -> FilmContents:
         """Raises OSError for a file that is there and cannot be opened: to write over it would lose its runs."""
         try:
-            content = json.loads(self.path.read_bytes())
-            if content["format"] == FILE_FORMAT:
-                return [_checked(entry) for entry in content["runs"]]
-        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
-            pass
-        return []
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            content = b""
+        if content != self._last[0]:
+            self._last = content, _parsed(content)
+        return self._last[1]
+
+    def _write(self, contents: FilmContents) -> bytes:
+        """One line for each run and each chunk."""
+        lines = {}
+
+        def line(value, content: dict) -> str:
+            known = self._lines.get(id(value))
+            if known is None or known[0] is not value:
+                known = value, json.dumps(content, ensure_ascii=False)
+            lines[id(value)] = known
+            return known[1]
+
+        runs = ",\n  ".join(line(r, {f.name: getattr(r, f.name) for f in fields(Run)}) for r in contents.runs)
+        ordered = sorted(contents.chunks.items(), key=lambda item: (item[1]["chunk"], item[1]["made"]))
+        chunks = ",\n  ".join(f'"{name}": {line(entry, entry)}' for name, entry in ordered)
+        self._lines = lines
+        text = f'{{"format": "{FILE_FORMAT}",\n "runs": [\n  {runs}\n ],\n "chunks": {{\n  {chunks}\n }},\n "stars": '
+        text += json.dumps(sorted(contents.stars)) + "}\n"
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            return HALF_A_CHARACTER.sub(lambda match: rf"\u{ord(match[0]):04x}", text).encode()
+
+    def _on_disk(self, noted: FilmContents) -> FilmContents:
+        """What was noted of chunks whose files are there, and of others what their files say."""
+        files, stills = {CHUNK: set(), CLIP: set()}, {}
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                name, kind = os.path.splitext(entry.name)
+                if kind == STILL:
+                    with contextlib.suppress(OSError):  # gone since
+                        stills[name] = entry.stat().st_mtime
+                elif kind in files:
+                    files[kind].add(name)
+        chunks = {name: entry for name, entry in noted.chunks.items() if name in files[CHUNK]}
+        for name in files[CHUNK] - chunks.keys():
+            if name not in self._headers and NAME.fullmatch(name):
+                self._headers[name] = _read_entry(self.folder / f"{name}{CHUNK}")
+            if entry := self._headers.get(name):
+                chunks[name] = entry
+        return replace(
+            noted, chunks=chunks, stars=noted.stars & chunks.keys(), stills=stills, clips=frozenset(files[CLIP])
+        )
 
 
-def _checked(entry: dict) -> Run:
-    values = {f.name: entry[f.name] for f in fields(Run)}
-    for f in fields(Run):
-        if type(values[f.name]) not in ((int, float) if f.type is float else (f.type,)):
-            raise TypeError(f"not a run: {f.name}={values[f.name]!r}")
-    return Run(**values)
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+def entry_of(chunk: Chunk) -> dict:
+    """What the index notes of a chunk."""
+    entry = _entry(chunk.record, chunk.start.parent)
+    if entry is None:
+        raise ValueError(f"no record of a chunk: {chunk.record}")
+    return entry
+
+
+def _read_entry(path: Path) -> dict | None:
+    """Of a chunk's file; None for one that is damaged or not a chunk's."""
+    try:
+        record, parent = read_record(path) or ({}, None)
+        return _entry({"made": path.stat().st_mtime} | record, parent)
+    except OSError:
+        return None
+
+
+def _entry(record: dict, parent: str | None) -> dict | None:
+    """The part of a chunk's record that is noted; None where it is none."""
+    told = {key: record[key] for key in TOLD if key in record}
+    entry = {"chunk": record.get("chunk"), "parent": parent, "seed": record.get("seed"), "prompt": "", **told}
+    entry |= {"seconds": record.get("seconds", 0.0), "made": record.get("made", 0.0)}
+    return entry if all(type(value) in ENTRY[key] for key, value in entry.items()) else None
+
+
+ENTRY = {"chunk": (int,), "parent": (str, type(None)), "seed": (int,), "seconds": (int, float), "made": (int, float)}
+ENTRY |= {"prompt": (str,), "words": (list,), "picture": (dict,), "change": (str,)}
+
+
+def _parsed(content: bytes) -> FilmContents:
+    """What cannot be read is left out."""
+    try:
+        found = strict_json(content)
+        if found["format"] not in (FILE_FORMAT, OLD_FORMAT):
+            return FilmContents()
+        runs, chunks, stars = found["runs"], found.get("chunks", {}), found.get("stars", [])
+        entries = {name: _entry(entry, entry["parent"]) for name, entry in chunks.items() if NAME.fullmatch(name)}
+        return FilmContents(
+            tuple(run for run in map(_run, runs) if run is not None),
+            {name: entry for name, entry in entries.items() if entry is not None},
+            frozenset(name for name in stars if NAME.fullmatch(name)),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return FilmContents()
+
+
+def _run(entry: dict) -> Run | None:
+    known = {f.name: entry[f.name] for f in fields(Run) if f.name in entry}
+    if not all(name in known for name in WHAT_RUNS_HAD):
+        return None
+    kinds = {f.name: {float: (int, float), tuple[str, ...]: (list,)}.get(f.type, (f.type,)) for f in fields(Run)}
+    if not all(type(value) in kinds[name] for name, value in known.items()):
+        return None
+    known["chunks"] = tuple(name for name in known.get("chunks", ()) if type(name) is str)
+    if known.get("state") not in STATES:
+        known["state"] = "done" if known["done"] >= known["end"] else "stopped"
+    return Run(**known)
+
+
+def _shortened(run: Run) -> Run:
+    return replace(run, text="", settings={}, chunks=()) if run.text or run.settings or run.chunks else run

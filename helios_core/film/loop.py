@@ -45,7 +45,7 @@ def film_records(
     """
     recipe.check_size(memory.width, memory.height)
     device = memory.frames.device if device is None else device
-    begin, yielded, meter = memory, memory.chunk, Meter(device)
+    begin, yielded, meter, parent = memory, memory.chunk, Meter(device), ""
     while not isinstance(direction := director.direct(memory.chunk), Stop):
         if isinstance(direction, Hold):
             yield direction
@@ -55,9 +55,11 @@ def film_records(
             last = max(memory.chunk, yielded)  # also while an earlier Back is on its way
             if not begin.chunk <= direction.chunk <= last:
                 raise ValueError(f"chunk {direction.chunk}: this film can go back to {begin.chunk} to {last}")
-            memory, yielded = begin, direction.chunk
+            memory, yielded, parent = begin, direction.chunk, ""
             continue
         start = _start_chunk(memory, direction, noise_device)
+        if store is not None:
+            start = replace(start, name=store.name(start), parent=parent)
         found = None if store is None else store.load(start)
         if found is None:
             start = replace(start, memory=start.memory.to(device))
@@ -74,7 +76,7 @@ def film_records(
             if chunk.index >= yielded:  # or it was, before the film went back
                 yield start
                 yield chunk
-        memory = chunk.memory
+        memory, parent = chunk.memory, chunk.name
 
 
 def _start_chunk(memory: HistoryMemory, direction: Go, noise_device) -> Start:

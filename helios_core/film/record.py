@@ -21,13 +21,16 @@ class Start:
     """A chunk begins. `memory` and `prompt` are all it is made from, besides network and recipe.
 
     `memory` is what the chunk remembers, with the keyframes in it and the random state it begins with. `record` is what
-    is noted of the chunk so far. `stored` says that the chunk is on disk: nothing will be sampled.
+    is noted of the chunk so far. `stored` says that the chunk is on disk: nothing will be sampled. `name` is what the
+    store calls the chunk, `parent` the one that it follows ("" at the film's beginning); without a store both are "".
     """
 
     memory: HistoryMemory
     prompt: Mix
     record: dict
     stored: bool = False
+    name: str = ""
+    parent: str = ""
 
     @property
     def chunk(self) -> int:
@@ -53,8 +56,8 @@ class Step:
 class Chunk:
     """A finished chunk: latents (B, C, 9, H/8, W/8) in model space, and the memory to continue with.
 
-    `record` holds "chunk", "seed", what was told (`TOLD`), "seconds", "vram" and "ram" (bytes). `reused` chunks were on
-    disk; `not_saved` says why one could not be kept there.
+    `record` holds "chunk", "seed", what was told (`TOLD`), "seconds", when it was "made" (in seconds since 1970),
+    "vram" and "ram" (bytes). `reused` chunks were on disk; `not_saved` says why one could not be kept there.
     """
 
     index: int
@@ -64,6 +67,11 @@ class Chunk:
     record: dict
     reused: bool = False
     not_saved: str = ""
+
+    @property
+    def name(self) -> str:
+        """The chunk's in its store, "" without one."""
+        return self.start.name
 
 
 class Meter:
@@ -82,7 +90,7 @@ class Meter:
 
     def read(self) -> dict:
         """What is noted of a chunk; the next reading starts here."""
-        found = {"seconds": round(time.monotonic() - self.since, 3)}
+        found = {"seconds": round(time.monotonic() - self.since, 3), "made": round(time.time(), 3)}
         if self.device.type == "cuda":
             found["vram"] = torch.cuda.max_memory_reserved(self.device)
         if (ram := resident_bytes()) is not None:

@@ -14,25 +14,43 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from films import SEA, film_of, toy
-from helios_core import RECIPES, Chunk, ChunkStore, HistoryMemory, Keyframe, PromptSchedule, Segment, Start
+from helios_core import (
+    RECIPES,
+    Back,
+    Chunk,
+    ChunkStore,
+    HistoryMemory,
+    Keyframe,
+    PromptSchedule,
+    ScheduleDirector,
+    SeedChange,
+    Segment,
+    Start,
+    film_records,
+)
 from helios_core.film.fingerprint import fingerprint
+from helios_core.film.index import FilmContents, FilmIndex, Run
+from helios_core.film.notes import RunNotes
+from helios_core.film.tidy import tidy
 
 RECIPE = RECIPES["distilled"]
 SHAPE = (1, 16, 1, 8, 8)
 DAY = 24 * 3600
 
 
-def run(store, schedule=SEA, chunks=4, memory=None, recipe=RECIPE, stop=None, seed=3):
+def run(store, schedule=SEA, chunks=4, memory=None, recipe=RECIPE, stop=None, seed=3, seeds=None):
     """(the film's chunks, how many were on disk), as whoever autosaves makes a film; `stop` of them are made."""
     done = []
     for record in film_of(toy, memory or HistoryMemory.empty(64, 64), schedule, recipe, chunks, seed, store=store):
         if sum(not c.reused for c in done) == stop:
             break
         if isinstance(record, Chunk):
-            assert record.record["chunk"] == record.index and record.record["seed"] == seed
+            told = seed if seeds is None else seeds[record.index]
+            assert record.record["chunk"] == record.index and record.record["seed"] == told
             done.append(record)
     return done, sum(c.reused for c in done)
 
@@ -116,7 +134,7 @@ def test_skip_first_chunk_comes_back(store):
 
 
 def path_of(store, chunk):
-    return store._path(store._name(chunk.start))
+    return store.path(store.name(chunk.start))
 
 
 def files(store):
@@ -205,26 +223,70 @@ def test_two_seeds_share_a_folder(store):
     for seed, film in films.items():
         again, found = run(store, seed=seed)
         assert found == 4 and same(again, film) and {c.record["seed"] for c in again} == {seed}
-    found = {(record["chunk"], record["seed"]) for record in store.records()}
+    found = {(entry["chunk"], entry["seed"]) for entry in FilmIndex(store.folder).read().chunks.values()}
     assert found == {(chunk, seed) for chunk in range(4) for seed in (3, 4)}
 
 
-def test_records_of_what_is_in_the_folder(store):
-    assert store.records() == []
-    odd = replace(SEA, segments=(Segment(0, "sea", text="a lone \ud800 surrogate, \U0001f30a and \n"),))
-    chunks, _ = run(store, odd)
-    records = sorted(store.records(), key=lambda record: record["chunk"])
-    assert records == [c.record for c in chunks] and records[0]["prompt"] == odd.segments[0].text
-    assert all(c.record == {**record, "reused": True} for c, record in zip(run(store, odd)[0], records))
-    path_of(store, chunks[1]).write_bytes(b"damaged")
-    save_file({"x": torch.zeros(1)}, store.folder / "mine.safetensors")
-    save_file({"x": torch.zeros(1)}, store.folder / "other.safetensors", {"format": "helios-chunk-1", "record": "{}"})
-    for name, record in (("number", "3"), ("broken", "{")):
-        metadata = {"format": "helios-chunk-2", "record": record}
-        save_file({"x": torch.zeros(1)}, store.folder / f"{name}.safetensors", metadata)
-    save_file({"x": torch.zeros(1)}, store.folder / "none.safetensors", {"format": "helios-chunk-2"})
-    (store.folder / "folder.safetensors").mkdir()
-    assert sorted(record["chunk"] for record in store.records()) == [0, 2, 3]
+def test_chunks_know_which_they_follow(store):
+    """Also where the film went another way: two takes of a chunk have one parent."""
+    chunks, _ = run(store)
+    names = [chunk.name for chunk in chunks]
+    assert [c.start.parent for c in chunks] == ["", *names[:3]] and names == [store.name(c.start) for c in chunks]
+    again, _ = run(store, replace(SEA, seeds=(SeedChange(2, 5),)), seeds=(3, 3, 5, 5))
+    assert [c.name for c in again[:2]] == names[:2] and not {c.name for c in again[2:]} & set(names)
+    assert [c.start.parent for c in again] == ["", *(c.name for c in again[:3])]
+    found = FilmIndex(store.folder).read().chunks
+    assert {name: found[name]["parent"] for name in found} == {c.name: c.start.parent for c in (*chunks, *again)}
+
+
+def test_a_film_that_goes_back_follows_itself(store):
+    director = BackOnce(ScheduleDirector(SEA, 3, 4), at=3, to=1)
+    records = film_records(toy, HistoryMemory.empty(64, 64), director, RECIPE, store=store)
+    chunks = [record for record in records if isinstance(record, Chunk)]
+    assert [(c.index, c.start.parent) for c in chunks] == [
+        (0, ""),
+        (1, chunks[0].name),
+        (2, chunks[1].name),
+        (1, chunks[0].name),
+        (2, chunks[3].name),
+        (3, chunks[4].name),
+    ]
+
+
+class BackOnce:
+    """Another director, but once, at one chunk, back to another."""
+
+    def __init__(self, director, at, to):
+        self.director, self.at, self.to = director, at, to
+
+    def direct(self, chunk):
+        if chunk == self.at:
+            self.at = None
+            return Back(self.to)
+        return self.director.direct(chunk)
+
+
+def test_without_a_store_chunks_have_no_names():
+    chunks, _ = run(None, chunks=2)
+    assert [(c.name, c.start.parent) for c in chunks] == [("", "")] * 2
+
+
+def test_chunks_of_before_have_no_parent(store):
+    """They are found all the same, and known again when they are used."""
+    chunks, _ = run(store)
+    for chunk in chunks:
+        with safe_open(store.path(chunk.name), "pt") as file:
+            metadata, tensors = file.metadata(), {key: file.get_tensor(key).clone() for key in file.keys()}
+        del metadata["parent"]
+        save_file(tensors, store.path(chunk.name), metadata)
+    index = FilmIndex(store.folder)
+    assert {entry["parent"] for entry in index.read().chunks.values()} == {None}
+    again, found = run(store)
+    assert found == 4 and same(again, chunks)
+    with RunNotes(index, Run(3, 4)) as notes:
+        for chunk in again:
+            notes.note(chunk)
+    assert {name: e["parent"] for name, e in index.read().chunks.items()} == {c.name: c.start.parent for c in chunks}
 
 
 @pytest.mark.parametrize("kind", ["a file", "below a file", "a chunk's folder", "read-only"])
@@ -246,7 +308,7 @@ def test_where_nothing_can_be_saved_the_film_goes_on(tmp_path, monkeypatch, kind
     monkeypatch.undo()
     assert found == 0 and same(chunks, run(ChunkStore(tmp_path / "well", "a" * 32))[0])
     assert all(c.not_saved for c in chunks)
-    assert store.records() == [] and store.tidy(0, 0) == []
+    assert FilmIndex(store.folder).read() == FilmContents() and tidy(store, 0, 0) == []
 
 
 def refuse_to_write(path, *args, _open=open, **kwargs):
@@ -269,7 +331,7 @@ def left(root):
 def test_old_films_are_removed_by_count(tmp_path):
     for name, days in zip("abcd", (5, 4, 3, 2)):
         film_aged(tmp_path, name, days)
-    removed = ChunkStore(tmp_path, "b" * 32).tidy(max_films=2, max_bytes=10**9)
+    removed = tidy(ChunkStore(tmp_path, "b" * 32), max_films=2, max_bytes=10**9)
     assert [film.name[0] for film in removed] == ["a", "c"]
     assert left(tmp_path) == ["b", "d"]  # its own, and the newest of the others
 
@@ -277,14 +339,14 @@ def test_old_films_are_removed_by_count(tmp_path):
 def test_what_was_found_again_counts_as_used(tmp_path):
     stores = [film_aged(tmp_path, name, days) for name, days in zip("abc", (4, 3, 2))]
     run(stores[0], chunks=1)
-    assert len(stores[2].tidy(max_films=2, max_bytes=10**9)) == 1 and left(tmp_path) == ["a", "c"]
+    assert len(tidy(stores[2], max_films=2, max_bytes=10**9)) == 1 and left(tmp_path) == ["a", "c"]
 
 
 def test_old_films_are_removed_by_size(tmp_path):
     stores = [film_aged(tmp_path, name, days) for name, days in zip("abcd", (5, 4, 3, 2))]
     size = sum(p.stat().st_size for p in stores[0].folder.iterdir())
-    assert len(stores[2].tidy(max_films=10, max_bytes=int(3.5 * size))) == 1 and left(tmp_path) == ["b", "c", "d"]
-    assert len(stores[2].tidy(max_films=10, max_bytes=0)) == 1 and left(tmp_path) == ["c", "d"]  # never its own
+    assert len(tidy(stores[2], max_films=10, max_bytes=int(3.5 * size))) == 1 and left(tmp_path) == ["b", "c", "d"]
+    assert len(tidy(stores[2], max_films=10, max_bytes=0)) == 1 and left(tmp_path) == ["c", "d"]  # never its own
     assert run(stores[2], chunks=2)[1] == 2
 
 
@@ -292,7 +354,7 @@ def test_what_is_removed_is_told(tmp_path):
     films = [film_aged(tmp_path, name, days, chunks) for name, days, chunks in (("a", 5, 1), ("b", 4, 3), ("c", 3, 2))]
     sizes = {store.film: sum(p.stat().st_size for p in store.folder.iterdir()) for store in films}
     ages = {store.film: store.folder.stat().st_mtime for store in films}
-    removed = ChunkStore(tmp_path, "d" * 32).tidy(max_films=0, max_bytes=0)
+    removed = tidy(ChunkStore(tmp_path, "d" * 32), max_films=0, max_bytes=0)
     assert [(film.name, film.chunks) for film in removed] == [("a" * 32, 1), ("b" * 32, 3)]
     assert all((film.size, film.used) == (sizes[film.name], ages[film.name]) for film in removed)
 
@@ -300,7 +362,7 @@ def test_what_is_removed_is_told(tmp_path):
 def test_nothing_used_within_a_day_is_removed(tmp_path):
     for name, hours in zip("abcd", (25, 23, 1, 0)):
         film_aged(tmp_path, name, hours / 24)
-    (removed,) = ChunkStore(tmp_path, "e" * 32).tidy(max_films=0, max_bytes=0)
+    (removed,) = tidy(ChunkStore(tmp_path, "e" * 32), max_films=0, max_bytes=0)
     assert removed.name[0] == "a" and left(tmp_path) == ["b", "c", "d"]
 
 
@@ -313,7 +375,7 @@ def test_what_is_to_be_kept_is_not_removed(tmp_path):
         asked.append(folder)
         return folder.name[0] == "b"
 
-    removed = ChunkStore(tmp_path, "e" * 32).tidy(max_films=0, max_bytes=0, keep=keep)
+    removed = tidy(ChunkStore(tmp_path, "e" * 32), max_films=0, max_bytes=0, keep=keep)
     assert [film.name[0] for film in removed] == ["a", "c"] and left(tmp_path) == ["b", "d"]
     assert asked == [tmp_path / (name * 32) for name in "abc"]
 
@@ -325,7 +387,7 @@ def test_two_samplers_of_one_graph_find_their_chunks_again(tmp_path, days):
     for _ in range(2):
         for store in stores[2:]:
             run(store, chunks=2)
-            store.tidy(max_films=1, max_bytes=1)
+            tidy(store, max_films=1, max_bytes=1)
         assert left(tmp_path) == ["c", "d"] or days == 0
     assert [run(store, chunks=2)[1] for store in stores[2:]] == [2, 2]
 
@@ -351,7 +413,7 @@ def test_what_vanishes_meanwhile_does_no_harm(tmp_path, monkeypatch, name):
             return real(*args, **kwargs)
 
         monkeypatch.setattr(os, name, meanwhile)
-        ChunkStore(root, "d" * 32).tidy(max_films=0, max_bytes=0)
+        tidy(ChunkStore(root, "d" * 32), max_films=0, max_bytes=0)
         monkeypatch.undo()
         assert left(root) == ["c"]
     assert calls > 0
@@ -364,9 +426,9 @@ def test_half_written_files_are_no_use_of_a_film(tmp_path):
     (films[0].folder / ".trash").mkdir()  # a stranger's
     os.utime(films[0].folder / ".trash", (0, 0))
     os.utime(films[0].folder, 2 * (time.time() - 5 * DAY,))
-    assert films[2].tidy(max_films=9, max_bytes=10**9) == []
+    assert tidy(films[2], max_films=9, max_bytes=10**9) == []
     assert not (films[0].folder / ".half").exists() and (films[0].folder / ".trash").exists()
-    (removed,) = films[2].tidy(max_films=2, max_bytes=10**9)
+    (removed,) = tidy(films[2], max_films=2, max_bytes=10**9)
     assert removed.name[0] == "a"
 
 
@@ -375,9 +437,9 @@ def test_what_is_removed_once_is_not_told_again(tmp_path):
     (old.folder / "notes.txt").write_text("mine")
     os.utime(old.folder, 2 * (time.time() - 5 * DAY,))
     store = ChunkStore(tmp_path, "c" * 32)
-    assert [film.name[0] for film in store.tidy(max_films=2, max_bytes=10**9)] == ["a"]
+    assert [film.name[0] for film in tidy(store, max_films=2, max_bytes=10**9)] == ["a"]
     os.utime(old.folder, 2 * (time.time() - 5 * DAY,))
-    assert store.tidy(max_films=2, max_bytes=10**9) == [] and (old.folder / "notes.txt").exists()
+    assert tidy(store, max_films=2, max_bytes=10**9) == [] and (old.folder / "notes.txt").exists()
 
 
 def test_strangers_are_left_alone(tmp_path):
@@ -387,7 +449,7 @@ def test_strangers_are_left_alone(tmp_path):
     (tmp_path / f"{'c' * 32}.safetensors").write_text("a copy")
     (tmp_path / "my folder").mkdir()
     (tmp_path / "my folder" / "x.safetensors").write_text("mine")
-    ChunkStore(tmp_path, "b" * 32).tidy(max_films=0, max_bytes=0)
+    tidy(ChunkStore(tmp_path, "b" * 32), max_films=0, max_bytes=0)
     mine = ["notes.txt", f"{'c' * 32}.safetensors", "my folder", "x.safetensors"]
     found = {p.name for p in tmp_path.rglob("*")} - {p.name for p in newest.folder.iterdir()}
     assert found == {"a" * 32, "d" * 32, *mine}
@@ -399,13 +461,65 @@ def test_what_a_kill_left_is_swept_up(tmp_path):
     for file, age in ((old, 7200), (new, 60)):  # the new one may be another run's, being written
         file.write_bytes(b"half")
         os.utime(file, (time.time() - age, time.time() - age))
-    store.tidy(max_films=9, max_bytes=10**9)
+    tidy(store, max_films=9, max_bytes=10**9)
     assert not old.exists() and new.exists()
+
+
+def test_stars_stay_with_what_they_follow(tmp_path):
+    """And their pictures, and what says so; all else of an old film goes, and is told once."""
+    store = ChunkStore(tmp_path, "a" * 32)
+    chunks, _ = run(store, chunks=5)
+    others, _ = run(store, chunks=5, seed=4)
+    for chunk in (*chunks, *others):
+        for kind in (".jpg", ".mp4"):
+            (store.folder / f"{chunk.name}{kind}").write_bytes(bytes(100))
+    FilmIndex(store.folder).star(chunks[2].name, True)
+    before = sum(path.stat().st_size for path in store.folder.iterdir())
+    os.utime(store.folder, 2 * (time.time() - 5 * DAY,))
+    newest = film_aged(tmp_path, "b", 4)
+    (removed,) = tidy(ChunkStore(tmp_path, "c" * 32), max_films=0, max_bytes=0)
+    stay = {f"{chunk.name}{kind}" for chunk in chunks[:3] for kind in (".safetensors", ".jpg", ".mp4")}
+    assert {path.name for path in store.folder.iterdir()} == {*stay, "film.json", "film.lock"}
+    assert (removed.name, removed.chunks) == ("a" * 32, 7)
+    assert removed.size == before - sum(path.stat().st_size for path in store.folder.iterdir())
+    contents = FilmIndex(store.folder).read()
+    assert contents.stars == {chunks[2].name} and contents.chunks.keys() == {c.name for c in chunks[:3]}
+    # It is as old as before, and does not count any more: nothing else has to go for it.
+    assert time.time() - store.folder.stat().st_mtime > 4 * DAY
+    assert tidy(ChunkStore(tmp_path, "c" * 32), max_films=1, max_bytes=10**9) == [] and newest.folder.exists()
+    again, found = run(store, chunks=5)
+    assert found == 3 and same(again, chunks)
+    FilmIndex(store.folder).star(chunks[2].name, False)
+    os.utime(store.folder, 2 * (time.time() - 5 * DAY,))
+    (removed,) = tidy(ChunkStore(tmp_path, "c" * 32), max_films=0, max_bytes=0)
+    assert removed.chunks == 5 and not store.folder.exists()
+
+
+def test_where_a_star_has_no_chain_all_before_it_stays(tmp_path):
+    """Chunks of before do not say which they follow, and one in between may be gone."""
+    store = ChunkStore(tmp_path, "a" * 32)
+    chunks, _ = run(store, chunks=5)
+    others, _ = run(store, chunks=5, seed=4)
+    store.path(chunks[2].name).unlink()
+    FilmIndex(store.folder).star(chunks[3].name, True)
+    os.utime(store.folder, 2 * (time.time() - 5 * DAY,))
+    film_aged(tmp_path, "b", 4)
+    tidy(ChunkStore(tmp_path, "c" * 32), max_films=0, max_bytes=0)
+    assert {path.stem for path in files(store)} == {c.name for c in (*chunks[:2], chunks[3], *others[:3])}
+
+
+def test_a_film_whose_stars_nobody_can_read_stays(tmp_path):
+    for name, days in zip("abc", (5, 4, 3)):
+        film_aged(tmp_path, name, days)
+    (tmp_path / ("a" * 32) / "film.json").mkdir()
+    os.utime(tmp_path / ("a" * 32), 2 * (time.time() - 5 * DAY,))
+    removed = tidy(ChunkStore(tmp_path, "d" * 32), max_films=0, max_bytes=0)
+    assert [film.name[0] for film in removed] == ["b"] and left(tmp_path) == ["a", "c"]
 
 
 def test_no_folder_yet(tmp_path):
     store = ChunkStore(tmp_path / "none", "a" * 32)
-    assert store.tidy(1, 1) == [] and store.records() == [] and not store.root.exists()
+    assert tidy(store, 1, 1) == [] and FilmIndex(store.folder).read() == FilmContents() and not store.root.exists()
 
 
 def test_fingerprints_tell_apart():
@@ -471,7 +585,7 @@ def whole_or_half(store, caplog) -> int:
         start = Start(replace(memory, chunk=k), ((1.0, "sea"),), {})
         latents, _, record = store.load(start)
         assert (latents == k).all() and record == {"chunk": k}
-        names.remove(store._path(store._name(start)).name)
+        names.remove(store.path(store.name(start)).name)
     assert not names and not caplog.records
     halves = len(list(store.folder.glob(".*")))
     for path in store.folder.iterdir():

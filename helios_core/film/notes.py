@@ -1,0 +1,62 @@
+"""Notes in a film's index how far a run has come, and how it ended."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from .index import FilmIndex, Run, entry_of
+from .record import Chunk, Start
+
+ERROR_LENGTH = 1000  # characters that are kept of an error
+
+log = logging.getLogger(__name__)
+
+
+class RunNotes:
+    """A run's notes, while it is entered. What ends it is noted too: `stops` are no failures.
+
+    A file that cannot be written is told once, and ends nothing.
+    """
+
+    def __init__(
+        self,
+        index: FilmIndex,
+        run: Run,
+        stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit),
+        tell: Callable[[str], None] = log.warning,
+    ):
+        self.index, self.run, self.stops, self.tell = index, run, stops, tell
+        self._new: dict[str, dict] = {}
+
+    def note(self, record: Start | Chunk) -> None:
+        """Take in what the film's loop yields. Chunks from disk are written down together, before one is made."""
+        if isinstance(record, Chunk):
+            run, before = self.run, record.index - self.run.first
+            if not record.not_saved:
+                self._new[record.name] = entry_of(record)
+            chunks = (*run.chunks[:before], record.name)
+            self.run = replace(run, done=before + 1, chunks=chunks, reused=run.reused + record.reused)
+            if not record.reused:
+                self._write()
+        elif not record.stored and (self._new or not self.run.chunks):
+            self._write()
+
+    def __enter__(self) -> "RunNotes":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            self.run = replace(self.run, state="done")
+        elif issubclass(kind, self.stops):
+            self.run = replace(self.run, state="stopped")
+        else:
+            self.run = replace(self.run, state="failed", error=(str(error).strip() or kind.__name__)[:ERROR_LENGTH])
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            self.index.note(self.run, self._new)
+            self._new = {}
+        except OSError as error:
+            self.tell(f"{self.index.path}: the film's runs could not be noted there: {error}")
+            self.tell = lambda text: None
