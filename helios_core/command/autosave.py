@@ -26,4 +26,3 @@ def open_store(
     except OSError as error:
         say(f"{store.root}: older films could not be removed: {error}")
     return store
-

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from .index import FilmIndex, Run, entry_of
-from .record import Chunk, Start
+from .record import Chunk, Start, Step
 
 ERROR_LENGTH = 1000  # characters that are kept of an error
 
@@ -28,7 +28,7 @@ class RunNotes:
         self.index, self.run, self.stops, self.tell = index, run, stops, tell
         self._new: dict[str, dict] = {}
 
-    def note(self, record: Start | Chunk) -> None:
+    def note(self, record: Start | Step | Chunk) -> None:
         """Take in what the film's loop yields. Chunks from disk are written down together, before one is made."""
         if isinstance(record, Chunk):
             run, before = self.run, record.index - self.run.first
@@ -38,7 +38,7 @@ class RunNotes:
             self.run = replace(run, done=before + 1, chunks=chunks, reused=run.reused + record.reused)
             if not record.reused:
                 self._write()
-        elif not record.stored and (self._new or not self.run.chunks):
+        elif isinstance(record, Start) and not record.stored and (self._new or not self.run.chunks):
             self._write()
 
     def __enter__(self) -> "RunNotes":
