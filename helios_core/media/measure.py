@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from .frames import rgb
 from .seams import NEIGHBOURS, changes, seam_score
+from .thumbnails import still
 
 LUMA = torch.tensor([0.2126, 0.7152, 0.0722])  # BT.709
 
@@ -40,7 +39,7 @@ def measure_chunks(chunks: Iterable[Tensor]) -> Iterator[ChunkMeasure]:
         laplacian = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3).to(frames)
         edges = F.conv2d(luma.unsqueeze(1), laplacian) if min(luma.shape[1:]) > 2 else torch.zeros(1)
         yield ChunkMeasure(
-            thumbnail=_thumbnail(frames[len(frames) // 2]),
+            thumbnail=still(frames[len(frames) // 2], 320),
             seam=None if last is None else seam_score(last, frames),
             brightness=luma.mean().item(),
             saturation=(frames.amax(dim=-1) - frames.amin(dim=-1)).mean().item(),
@@ -48,11 +47,3 @@ def measure_chunks(chunks: Iterable[Tensor]) -> Iterator[ChunkMeasure]:
             motion=changes(frames).mean().item() if len(frames) > 1 else 0.0,
         )
         last = frames[-NEIGHBOURS - 1 :].clone()
-
-
-def _thumbnail(frame: Tensor) -> bytes:
-    image = Image.fromarray((frame.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())
-    image.thumbnail((320, 320))
-    file = BytesIO()
-    image.save(file, "JPEG", quality=85)
-    return file.getvalue()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+import numpy as np
 import torch
 from av.video.reformatter import Colorspace
 from torch import Tensor
@@ -168,6 +169,22 @@ class VideoWriter:
         return told
 
 
+def add_h264(container, fps: Fraction, width: int, height: int, options: dict[str, str]):
+    """A stream that every browser plays, for frames as `to_yuv` makes them."""
+    stream = container.add_stream("libx264", rate=fps)
+    stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", options
+    # Say which matrix turned RGB into YUV (BT.709), or players guess by the size and shift the colours.
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = Colorspace.ITU709.value
+    return stream
+
+
+def to_yuv(pixels: np.ndarray, **size) -> av.VideoFrame:
+    """Of bytes (H, W, 3); `size` are a width and a height to bring it to."""
+    picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+    return picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, interpolation="AREA", **size)
+
+
 class _Encoder:
     """The file itself, in the writer's thread."""
 
@@ -189,20 +206,15 @@ class _Encoder:
 
     def _add_streams(self, writer: VideoWriter, width: int, height: int) -> None:
         self.container.metadata.update(writer.metadata)
-        self.video = self.container.add_stream("libx264", rate=writer.fps)
-        self.video.width, self.video.height, self.video.pix_fmt = width, height, "yuv420p"
         # A key frame for each chunk, none at a cut within: there fragments end, and there a player can seek to.
         gop = {"g": str(CHUNK_FRAMES), "sc_threshold": "0", "tune": "zerolatency"}
-        self.video.options = {"crf": str(writer.crf), "preset": "fast", **gop}
-        # Say which matrix turned RGB into YUV (BT.709), or players guess by the size and shift the colours.
-        context = self.video.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = Colorspace.ITU709.value
+        options = {"crf": str(writer.crf), "preset": "fast", **gop}
+        self.video = add_h264(self.container, writer.fps, width, height, options)
         self.sound = None if writer.audio is None else _Sound(self.container, *writer.audio)
 
     def write(self, frames: Tensor) -> None:
         for pixels in frames.numpy():
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            picture = to_yuv(pixels)
             picture.pts = self.frames
             self.container.mux(self.video.encode(picture))
             self.frames += 1
