@@ -39,12 +39,12 @@ class HeliosVAEDecode(io.ComfyNode):
         latents, frames = samples["samples"], None
         if latents.shape[2] > CHUNK_LATENTS and "helios_chunk_frames" not in samples:
             log.warning("samples: these may be no Helios chunks. For one clip of another model use VAE Decode.")
-        chunks = host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap))
-        for k, pixels in enumerate(chunks):
-            if frames is None:
-                per_film = latents.shape[2] // CHUNK_LATENTS
-                frames = torch.empty(len(latents) * per_film * CHUNK_FRAMES, *pixels.shape[1:], dtype=pixels.dtype)
-            if k % per_film == 0:
-                smoother = SeamSmoother()
-            frames[k * CHUNK_FRAMES :][:CHUNK_FRAMES] = smoother.smooth(pixels) if smooth_seams else pixels
+        with host.decoded_thumbnails(samples) as show:
+            for k, pixels in enumerate(host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap), show)):
+                if frames is None:
+                    per_film = latents.shape[2] // CHUNK_LATENTS
+                    frames = torch.empty(len(latents) * per_film * CHUNK_FRAMES, *pixels.shape[1:], dtype=pixels.dtype)
+                if k % per_film == 0:
+                    smoother = SeamSmoother()
+                frames[k * CHUNK_FRAMES :][:CHUNK_FRAMES] = smoother.smooth(pixels) if smooth_seams else pixels
         return io.NodeOutput(frames)

@@ -155,7 +155,7 @@ def make_film(
     autosave_gb=20.0,
     length_in=LENGTHS[0],
 ) -> HistoryMemory:
-    """Make the film that the widgets ask for, hand its latents to `write` chunk by chunk, and return its memory."""
+    """Make the film that the widgets ask for, hand its chunks to `write` one by one, and return its memory."""
     recipe = override(
         host.recipe_of(model),
         steps=steps,
@@ -178,7 +178,9 @@ def make_film(
         )
     if unused := schedule.describe_unreached(memory.chunk + chunks):
         text.say(unused)
-    film = host.Film(model, schedule, negative, memory, recipe, chunks, seed, noise_device)
+    settings = dict(steps=steps, cfg=cfg, solver=solver, amplify_first_chunk=amplify_first_chunk)
+    settings |= dict(skip_first_chunk=skip_first_chunk, noise_device=noise_device)
+    film = host.Film(model, schedule, negative, memory, recipe, chunks, seed, noise_device, settings)
     kept = host.Autosave(autosave_films, autosave_gb) if autosave else None
     return host.make_film(film, write, kept, text)
 
@@ -226,9 +228,18 @@ class HeliosChunkSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, memory=None, **film) -> io.NodeOutput:
-        latents, begin, text = [], memory or new_film(model), host.NodeText(cls.hidden.unique_id)
-        memory = make_film(text, latents.append, model, memory=begin, **film)
+        latents, names = [], {}
+        begin, text = memory or new_film(model), host.NodeText(cls.hidden.unique_id)
+
+        def write(chunk, name):
+            latents.append(chunk)
+            if name:
+                names[host.mark(chunk)] = name
+
+        memory = make_film(text, write, model, memory=begin, **film)
         latent = {"samples": torch.cat(latents, dim=2), "helios_chunk_frames": CHUNK_FRAMES}
+        if names:
+            latent[host.CHUNKS] = {"node": text.node, "names": names}
         return io.NodeOutput(latent, memory, ui=text.ui())
 
 
@@ -303,9 +314,10 @@ class HeliosSampleToVideo(io.ComfyNode):
         settings = dict(fps=fps, crf=crf, metadata=host.workflow_of(cls.hidden), audio=audio)
         settings["chunks_are_kept"] = film.get("autosave", True)
 
-        def write(latents):
-            for frames in host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap)):
-                writer.write(smoother.smooth(frames) if smooth_seams else frames)
+        def write(latents, name):
+            (frames,) = host.decode(vae, latents, host.Tiling(tiling, tile_size, overlap))
+            writer.write(smoother.smooth(frames) if smooth_seams else frames)
+            return frames
 
         with host.new_output(filename_prefix, ".mp4", begin.width, begin.height) as (path, subfolder):
             with VideoWriter(path, **settings) as writer:

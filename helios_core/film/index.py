@@ -144,6 +144,9 @@ class FilmIndex:
     def star(self, chunk: str, starred: bool) -> None:
         """Star a chunk, or not any more. Raises KeyError where it is not there, OSError where it cannot be noted."""
 
+        if not (self.folder / f"{chunk}{CHUNK}").exists():
+            raise KeyError(chunk)
+
         def change(noted: FilmContents) -> FilmContents:
             found = self._on_disk(noted)
             if chunk not in found.chunks:

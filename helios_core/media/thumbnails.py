@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..files import write_whole
-from ..film.store import CLIP, STILL
+from ..film.store import CHUNK, CLIP, STILL
 from ..network.config import CHUNK_FRAMES, FPS
 from .video import add_h264, to_yuv
 
@@ -26,30 +26,36 @@ log = logging.getLogger(__name__)
 
 
 class Thumbnails:
-    """Writes them into a film's folder: stills at once, clips in a thread of its own. To be closed.
+    """Writes them into folders of films: stills at once, clips in a thread of its own. To be closed.
 
     What fails is told once in the log, and raises nothing: no film ends for its thumbnails.
     """
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
         self._queue: queue.Queue[tuple[str, Tensor] | None] = queue.Queue(1)  # more would only fill the memory
         self._thread: threading.Thread | None = None
         self._failed = False
 
     def show(self, name: str, frames: Tensor, rough: bool = False) -> None:
-        """What chunk `name` shows: frames (T, H, W, 3) in 0..1, which are not to be changed any more.
+        """What a chunk shows, "FILM/CHUNK", if it is on disk: frames (T, H, W, 3) in 0..1, not to be changed any more.
 
         `rough` frames, which no VAE decoded, take nobody's place; others take that of rough ones.
         """
-        path = self.folder / f"{name}{STILL}"
         try:
-            if path.exists() and (rough or not _is_rough(path)):
+            if not self.wants(name, rough):
                 return
-            write_whole(path, still(frames[len(frames) // 2], STILL_SIZE, ROUGH if rough else b""))
+            write_whole(
+                self.root / f"{name}{STILL}", still(frames[len(frames) // 2], STILL_SIZE, ROUGH if rough else b"")
+            )
             self._put((name, frames.cpu()))
         except Exception as error:
             self._fail(error)
+
+    def wants(self, name: str, rough: bool = False) -> bool:
+        """Whether a chunk is on disk, and has no thumbnails that are as good."""
+        path = self.root / f"{name}{STILL}"
+        return path.with_suffix(CHUNK).exists() and not (path.exists() and (rough or not _is_rough(path)))
 
     def close(self) -> None:
         """Wait for the clips."""
@@ -76,7 +82,7 @@ class Thumbnails:
         while (item := self._queue.get()) is not None:
             name, frames = item
             try:
-                write_whole(self.folder / f"{name}{CLIP}", clip(frames))
+                write_whole(self.root / f"{name}{CLIP}", clip(frames))
             except Exception as error:
                 self._fail(error)
             del item, frames  # not while it waits for the next
@@ -84,7 +90,7 @@ class Thumbnails:
     def _fail(self, error: Exception) -> None:
         if not self._failed:
             self._failed = True
-            log.warning("%s: a chunk's thumbnail could not be written: %s", self.folder, error)
+            log.warning("%s: a chunk's thumbnail could not be written: %s", self.root, error)
 
 
 def still(frame: Tensor, size: int, comment: bytes = b"") -> bytes:
@@ -118,5 +124,9 @@ def _pixels(frame: Tensor) -> np.ndarray:
 
 
 def _is_rough(path: Path) -> bool:
-    with Image.open(path) as image:
-        return image.info.get("comment") == ROUGH
+    """Or damaged."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("comment") == ROUGH
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        return True

@@ -9,6 +9,7 @@ from . import mistakes as mistakes
 from . import routes as routes
 from .demo import load_demo
 from .film import Autosave, Film, make_film
+from .films import CHUNKS, decoded_thumbnails, mark
 from .folders import LATEST, find_memory, list_memories, new_output
 from .join import join_videos
 from .keyframes import Picture
@@ -27,6 +28,7 @@ from .video_input import chunks
 __all__ = [
     "ADVANCED",
     "Autosave",
+    "CHUNKS",
     "FIXED_SEED",
     "Film",
     "NodeText",
@@ -41,6 +43,7 @@ __all__ = [
     "check_pictures",
     "chunks",
     "decode",
+    "decoded_thumbnails",
     "downloads",
     "encode_image",
     "encode_texts",
@@ -54,6 +57,7 @@ __all__ = [
     "load_demo",
     "load_model",
     "make_film",
+    "mark",
     "memory_picture",
     "native_size",
     "new_output",

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import comfy.model_management as mm
@@ -20,8 +20,11 @@ from ...helios_core import (
     film_records,
 )
 from ...helios_core.film.fingerprint import fingerprint
-from ...helios_core.film.index import FilmIndex, Run
-from ...helios_core.film.store import describe_removed
+from ...helios_core.film.index import Run
+from ...helios_core.film.notes import RunNotes
+from ...helios_core.film.tidy import describe_removed, tidy
+from ...helios_core.media.thumbnails import Thumbnails
+from . import films
 from .conds import Prompts, check_conditioning
 from .folders import autosave_folder
 from .guider import GuidedDenoiser, sample
@@ -29,6 +32,7 @@ from .identity import Unrecognisable, name_of, name_of_model
 from .keyframes import encode_keyframes
 from .patches import fit_patches
 from .server import NodeText
+from .vae import latent_pictures
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ class Film:
     chunks: int
     seed: int
     noise_device: str  # "cpu" or "reference", the device of the model
+    settings: dict = field(default_factory=dict)  # of the node, for people to read
 
     @property
     def end(self) -> int:
@@ -60,13 +65,15 @@ class Autosave:
     gigabytes: float
 
 
-def make_film(
-    film: Film, write: Callable[[torch.Tensor], None], autosave: Autosave | None, text: NodeText
-) -> HistoryMemory:
+# What to do with a chunk: it gets raw latents (B, 16, 9, H/8, W/8), where the host keeps what nodes hand on, and the
+# chunk's name on disk, "FILM/CHUNK" or "", and returns the frames (33, H, W, 3) in 0..1 if it decoded them.
+Write = Callable[[torch.Tensor, str], torch.Tensor | None]
+
+
+def make_film(film: Film, write: Write, autosave: Autosave | None, text: NodeText) -> HistoryMemory:
     """Make a film, or what is missing of it on disk, and hand each chunk to `write` as it is done.
 
-    `write` gets raw latents (B, 16, 9, H/8, W/8), where the host keeps what nodes hand on. Returns the memory to
-    continue with.
+    Returns the memory to continue with.
     """
     film = replace(film, model=fit_patches(film.model, text.say))
     model = film.model.model
@@ -95,13 +102,15 @@ def make_film(
             progress.note(record)
             if isinstance(record, Chunk):
                 memory = record.memory
-                write(model.latent_format.process_out(record.latents).to(mm.intermediate_device()))
+                raw = model.latent_format.process_out(record.latents).to(mm.intermediate_device())
+                progress.show(record, write(raw, progress.name_of(record)))
             mm.throw_exception_if_processing_interrupted()  # last, so that a chunk that is done is kept
             yield record
 
-    for record in (pulled := noted()):
-        if isinstance(record, Start) and not record.stored:
-            sample(film.model, prompts, film.negative, denoiser, record, pulled, film.end - record.chunk)
+    with progress:
+        for record in (pulled := noted()):
+            if isinstance(record, Start) and not record.stored:
+                sample(film.model, prompts, film.negative, denoiser, record, pulled, film.end - record.chunk)
     return memory.to("cpu")
 
 
@@ -121,10 +130,10 @@ def open_store(film: Film, autosave: Autosave, text: NodeText) -> ChunkStore | N
     store = ChunkStore(autosave_folder(), fingerprint(what, state))
 
     def in_this_graph(folder) -> bool:
-        return bool(text.graph) and any(run.graph == text.graph for run in FilmIndex(folder).runs())
+        return bool(text.graph) and any(run.graph == text.graph for run in films.index_of(folder).runs())
 
     try:
-        if removed := store.tidy(autosave.films, int(autosave.gigabytes * 1e9), keep=in_this_graph):
+        if removed := tidy(store, autosave.films, int(autosave.gigabytes * 1e9), keep=in_this_graph):
             text.say(f"Autosave: {describe_removed(removed)}")
     except OSError as error:
         log.warning("The folder of finished chunks could not be tidied up: %s", error)
@@ -132,31 +141,76 @@ def open_store(film: Film, autosave: Autosave, text: NodeText) -> ChunkStore | N
 
 
 class Progress:
-    """Says what was found on disk, and notes there how far the run has come."""
+    """Says what was found on disk, notes there how far the run has come, and shows it to the page. To be entered."""
 
     def __init__(self, film: Film, store: ChunkStore | None, text: NodeText):
-        self.film, self.text = film, text
-        self.index = None if store is None else FilmIndex(store.folder)
-        self.run = Run(film.seed, film.end - film.memory.chunk, 0, text.graph, text.node)
+        self.film, self.store, self.text = film, store, text
         self.found: int | None = 0  # how many chunks were on disk; None once that was said
+        self.reused: int | None = None  # the last chunk from disk, while the page does not know of it
+        self.notes = self.thumbnails = None
+        if store is not None:
+            told = {"text": film.schedule.source, "settings": film.settings, "server": films.SERVER}
+            run = Run(film.seed, film.chunks, graph=text.graph, node=text.node, first=film.memory.chunk, **told)
+            self.notes = RunNotes(films.index_of(store.folder), run, (mm.InterruptProcessingException,))
+            self.thumbnails = Thumbnails(store.root)
+
+    def __enter__(self) -> "Progress":
+        if self.notes is not None:
+            films.live = films.Live(self.store.film, self.notes.run.asked_by)
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if self.notes is not None:
+            self.thumbnails.close()
+            self.notes.__exit__(kind, error, trace)
+            films.live = None
+            state = self.notes.run.state
+            self._tell_page(None, "end" if state == "done" else state)
 
     def note(self, record: Start | Step | Chunk) -> None:
         if isinstance(record, Start) and not record.stored:
             self._tell(record.chunk)
         if isinstance(record, Chunk):
-            done = record.index + 1 - self.film.memory.chunk
-            self.run = replace(self.run, done=done)
             if record.reused and self.found is not None:
                 self.found += 1
-            if done == self.film.chunks:
+            if record.index + 1 == self.film.end:
                 self._tell(self.film.end)
             if record.not_saved:
                 self.text.say(f"Chunk {record.index} could not be kept on disk: {record.not_saved}")
-            if self.index is not None and (not record.reused or done == self.film.chunks):
-                try:
-                    self.index.note(self.run)
-                except OSError as error:
-                    log.warning("%s could not be written: %s", self.index.path, error)
+        if self.notes is not None:
+            self.notes.note(record)
+            if isinstance(record, Start) and not record.stored:
+                self._begin(record.chunk)
+
+    def name_of(self, chunk: Chunk) -> str:
+        """Where it is on disk, "FILM/CHUNK"; "" where it is not."""
+        return "" if self.store is None or chunk.not_saved else f"{self.store.film}/{chunk.name}"
+
+    def show(self, chunk: Chunk, frames: torch.Tensor | None) -> None:
+        """A chunk that is done: its frames (33, H, W, 3) in 0..1, or rough ones where nobody decoded it."""
+        if self.notes is None:
+            return
+        name, rough = self.name_of(chunk), frames is None
+        if rough and self.thumbnails.wants(name, rough):
+            # The first latent is of one frame alone, and has other colours.
+            frames = latent_pictures(chunk.latents[:, :, 1:], self.film.model.model.latent_format, 4)
+        if name and frames is not None:
+            self.thumbnails.show(name, frames, rough)
+        if chunk.reused:
+            self.reused = chunk.index
+        else:
+            films.live.chunk = None
+            self._tell_page(chunk.index, "done")
+
+    def _begin(self, chunk: int) -> None:
+        if self.reused is not None:  # chunks from disk are told together, as they are noted
+            self._tell_page(self.reused, "reused")
+            self.reused = None
+        films.live.chunk = chunk
+        self._tell_page(chunk, "running")
+
+    def _tell_page(self, chunk: int | None, state: str) -> None:
+        films.tell_page(self.text.graph, self.text.node, self.store.film, chunk, state)
 
     def _tell(self, next_chunk: int) -> None:
         """Once, before the first chunk that is not there: what is, or what else could be continued."""
@@ -173,4 +227,5 @@ class Progress:
 
     def _unfinished(self) -> Run | None:
         """This node's newest film of another seed that nobody finished."""
-        return self.index and self.index.unfinished(self.run.graph, self.run.node, self.run.seed)
+        run = self.notes and self.notes.run
+        return run and self.notes.index.unfinished(run.graph, run.node, run.seed)

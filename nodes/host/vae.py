@@ -28,8 +28,13 @@ class Tiling:
     overlap: int = 64
 
 
-def decode(vae, latents: torch.Tensor, tiling: Tiling) -> Iterator[torch.Tensor]:
-    """Raw latents (B, 16, 9k, H/8, W/8) -> frames (33, H, W, 3) in 0..1 of each chunk, decoded on its own."""
+def decode(
+    vae, latents: torch.Tensor, tiling: Tiling, show: Callable[[torch.Tensor, torch.Tensor], None] = lambda *_: None
+) -> Iterator[torch.Tensor]:
+    """Raw latents (B, 16, 9k, H/8, W/8) -> frames (33, H, W, 3) in 0..1 of each chunk, decoded on its own.
+
+    `show` gets each chunk's latents (1, 16, 9, H/8, W/8) and its frames.
+    """
     if latents.ndim != 5 or latents.shape[2] % CHUNK_LATENTS:
         raise ValueError(
             f"samples: latents of shape {tuple(latents.shape)} are not Helios chunks (B, 16, a multiple of 9, H, W); "
@@ -48,6 +53,7 @@ def decode(vae, latents: torch.Tensor, tiling: Tiling) -> Iterator[torch.Tensor]
             pixels = pixels.reshape(-1, *pixels.shape[-3:])
             if len(pixels) != CHUNK_FRAMES:
                 raise ValueError(f"vae: {len(pixels)} frames came of a chunk, not 33; choose the Wan 2.1 VAE.")
+            show(chunk, pixels)
             yield pixels
 
 
@@ -110,8 +116,12 @@ def memory_picture(memory: HistoryMemory, vae=None, say: Callable[[str], None] =
     Where the VAE fails it is rough too, and `say` is told why: no film is lost for its thumbnail.
     """
     newest, latest = memory.frames[:1], memory.anchor
+
+    def rough() -> torch.Tensor:
+        return latent_pictures(newest[:, :, -1:], comfy.latent_formats.Wan21(), 8)  # another VAE's colours are false
+
     if vae is None or latest is None:
-        return latent_picture(newest)
+        return rough()
     if newest[:, :, -CHUNK_LATENTS].any():  # a whole chunk; after a picture only the last latent is filled
         latest = newest[:, :, -CHUNK_LATENTS:]
     try:
@@ -121,17 +131,18 @@ def memory_picture(memory: HistoryMemory, vae=None, say: Callable[[str], None] =
         raise
     except Exception as error:
         say(f"The thumbnail is rough, since the VAE could not decode it ({error}).")
-        return latent_picture(newest)
+        return rough()
     return pixels.reshape(-1, *pixels.shape[-3:])[-1:]
 
 
-def latent_picture(latents: torch.Tensor) -> torch.Tensor:
-    """The newest of latents (B, 16, T, h, w) in model space as a rough picture (1, 8h, 8w, 3) in 0..1, without a VAE.
+def latent_pictures(latents: torch.Tensor, latent_format, scale: int) -> torch.Tensor | None:
+    """Latents (B, 16, T, h, w) in model space -> rough pictures (T, h * scale, w * scale, 3) in 0..1 of the first film.
 
-    In the colours of Wan 2.1's VAE: another one's, such as the demo's, come out false.
+    In the colours that the host previews a model's latents in, another VAE's come out false; None where it has none.
     """
-    wan = comfy.latent_formats.Wan21()
-    factors, bias = torch.tensor(wan.latent_rgb_factors), torch.tensor(wan.latent_rgb_factors_bias)
-    rgb = latents[:1, :, -1].cpu().movedim(1, -1) @ factors + bias
-    rgb = F.interpolate(rgb.movedim(-1, 1), scale_factor=8, mode="bilinear").movedim(1, -1)
+    if getattr(latent_format, "latent_rgb_factors", None) is None:
+        return None
+    factors, bias = torch.tensor(latent_format.latent_rgb_factors), latent_format.latent_rgb_factors_bias
+    rgb = latents[0].float().cpu().movedim(0, -1) @ factors + (0 if bias is None else torch.tensor(bias))
+    rgb = F.interpolate(rgb.movedim(-1, 1), scale_factor=scale, mode="bilinear").movedim(1, -1)
     return ((rgb + 1) / 2).clamp(0, 1)
