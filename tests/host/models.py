@@ -16,7 +16,7 @@ from oracle import embeddings, models, relative_error
 
 torch.set_num_threads(1)  # as in the servers: more only get into each other's way
 
-SIZE = (128, 64)  # pixels
+SIZE, DEMO_SIZE = (128, 64), (192, 128)  # pixels
 POSITIVE, OTHER, NEGATIVE = embeddings(1), embeddings(5, tokens=11), embeddings(2, tokens=7)
 
 # LATENT is raw VAE space, the core's is normalised channel by channel with these, the numbers of Wan 2.1's VAE
@@ -145,6 +145,37 @@ class Graph(dict):
         return self.server.run(self, **queue_args)
 
 
+class DemoGraph(Graph):
+    """A graph with the demo in it."""
+
+    def __init__(self, server, variant="distilled"):
+        super().__init__(server)
+        self.demo = self.add("HeliosDemoLoader", variant=variant)[0]
+
+    def vae(self) -> list:
+        return [self.demo, 2]
+
+    def prompt(self, text: str) -> list:
+        return self.add("CLIPTextEncode", clip=[self.demo, 1], text=text)
+
+    def schedule(self, text: str) -> list:
+        return self.add("HeliosPromptSchedule", clip=[self.demo, 1], schedule=text, fps=24.0)
+
+    def begin(self, **inputs) -> list:
+        return self.add("HeliosHistoryMemory", width=DEMO_SIZE[0], height=DEMO_SIZE[1], vae=self.vae(), **inputs)
+
+    def film(self, prompt: str = "", **inputs) -> list:
+        """A sampler, with one prompt for all of it if there is one."""
+        texts = {"positive": self.prompt(prompt)} if prompt else {}
+        return self.sample([self.demo, 0], size=DEMO_SIZE, **{**texts, **inputs})
+
+    def frames(self, *samples: list) -> list[np.ndarray]:
+        """Run it: the frames (33 * n, 128, 192, 3) of each sampler's film."""
+        paths = [self.save_images(self.decode(s)) for s in samples]
+        self.run()
+        return [np.load(path) for path in paths]
+
+
 class SavedLatent:
     """A LATENT on disk, there once its graph has run."""
 
@@ -165,6 +196,14 @@ class SavedLatent:
     def rest(self) -> dict[str, str]:
         with safe_open(self.path, "pt") as file:
             return file.metadata() or {}
+
+
+def two_prompts(graph, second, start=2) -> dict:
+    """Inputs of a sampler: a schedule of two prompts."""
+    s = graph.add("HeliosPromptSegment", conditioning=graph.text(POSITIVE), start=0, transition="cut", blend_chunks=3)
+    text = graph.text(second)
+    s = graph.add("HeliosPromptSegment", conditioning=text, start=start, transition="cut", blend_chunks=3, schedule=s)
+    return {"schedule": s}
 
 
 def prompts(variant: str) -> dict:

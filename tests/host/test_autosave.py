@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from comfy_server import ComfyServer, ExecutionFailed, Interrupted
-from models import NEGATIVE, OTHER, POSITIVE, Graph, embeddings, install, install_helios, small_tensors
+from models import NEGATIVE, OTHER, POSITIVE, Graph, embeddings, install, install_helios, small_tensors, two_prompts
 
 CHUNKS = 3
 STEPS = 18  # of a film of two chunks: 12 in the first, which is doubled, and 6
@@ -83,13 +83,6 @@ def test_the_same_as_without(server):
     on_disk(server)[0].unlink()  # whichever chunk that is
     again, found, _ = run(server)
     assert torch.equal(first, plain) and torch.equal(again, plain) and found < CHUNKS
-
-
-def two_prompts(graph, second, start=2):
-    s = graph.add("HeliosPromptSegment", conditioning=graph.text(POSITIVE), start=0, transition="cut", blend_chunks=3)
-    text = graph.text(second)
-    s = graph.add("HeliosPromptSegment", conditioning=text, start=start, transition="cut", blend_chunks=3, schedule=s)
-    return {"schedule": s}
 
 
 def test_a_changed_prompt_keeps_the_chunks_before_it(server):

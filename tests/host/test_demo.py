@@ -9,44 +9,12 @@ from PIL import Image
 
 from comfy_server import ExecutionFailed
 from helios_core.media.codecs import cpu_dtype
-from models import NEGATIVE, Graph
+from models import DEMO_SIZE, NEGATIVE, DemoGraph
 from seen import Sight, distance, seen
 from training.world import Scene, Thing, make_film
 
-SIZE = (192, 128)
 STAR = "A large red star moves right on a navy background."
 A_STAR = Sight("navy", (("red", "star", "right"),))
-
-
-class DemoGraph(Graph):
-    """A graph with the demo in it."""
-
-    def __init__(self, server, variant="distilled"):
-        super().__init__(server)
-        self.demo = self.add("HeliosDemoLoader", variant=variant)[0]
-
-    def vae(self) -> list:
-        return [self.demo, 2]
-
-    def prompt(self, text: str) -> list:
-        return self.add("CLIPTextEncode", clip=[self.demo, 1], text=text)
-
-    def schedule(self, text: str) -> list:
-        return self.add("HeliosPromptSchedule", clip=[self.demo, 1], schedule=text, fps=24.0)
-
-    def begin(self, **inputs) -> list:
-        return self.add("HeliosHistoryMemory", width=SIZE[0], height=SIZE[1], vae=self.vae(), **inputs)
-
-    def film(self, prompt: str = "", **inputs) -> list:
-        """A sampler, with one prompt for all of it if there is one."""
-        texts = {"positive": self.prompt(prompt)} if prompt else {}
-        return self.sample([self.demo, 0], size=SIZE, **{**texts, **inputs})
-
-    def frames(self, *samples: list) -> list[np.ndarray]:
-        """Run it: the frames (33 * n, 128, 192, 3) of each sampler's film."""
-        paths = [self.save_images(self.decode(s)) for s in samples]
-        self.run()
-        return [np.load(path) for path in paths]
 
 
 def drawn(thing: Thing, ground: str, chunks=1, right=0) -> torch.Tensor:
@@ -189,7 +157,7 @@ def test_the_model_stays_the_demo_when_it_is_loaded_again(any_server):
     """With the steps and the short prompts that it was trained for."""
     graph = DemoGraph(any_server)
     again = graph.add("TestLoadAgain", model=[graph.demo, 0])
-    film = dict(positive=graph.prompt(STAR), size=SIZE, length=33)
+    film = dict(positive=graph.prompt(STAR), size=DEMO_SIZE, length=33)
     first, second = graph.frames(graph.sample([graph.demo, 0], **film), graph.sample(again, **film))
     assert np.array_equal(first, second)
 
