@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class RunNotes:
-    """A run's notes, while it is entered. What ends it is noted too: `stops` are no failures.
+    """A run's notes, while it is entered. What ends it is noted too: Ctrl-C and `stops` are no failures.
 
     A file that cannot be written is told once, and ends nothing.
     """
@@ -22,7 +22,7 @@ class RunNotes:
         self,
         index: FilmIndex,
         run: Run,
-        stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit),
+        stops: tuple[type[BaseException], ...] = (),
         tell: Callable[[str], None] = log.warning,
     ):
         self.index, self.run, self.stops, self.tell = index, run, stops, tell
@@ -47,7 +47,7 @@ class RunNotes:
     def __exit__(self, kind, error, trace) -> None:
         if kind is None:
             self.run = replace(self.run, state="done")
-        elif issubclass(kind, self.stops):
+        elif issubclass(kind, (KeyboardInterrupt, *self.stops)):
             self.run = replace(self.run, state="stopped")
         else:
             self.run = replace(self.run, state="failed", error=(str(error).strip() or kind.__name__)[:ERROR_LENGTH])

@@ -1,8 +1,10 @@
 """What a chunk looks like: a still and a clip, small files beside it."""
 
+import contextlib
 import logging
 import queue
 import threading
+from collections.abc import Callable
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -37,25 +39,22 @@ class Thumbnails:
         self._thread: threading.Thread | None = None
         self._failed = False
 
-    def show(self, name: str, frames: Tensor, rough: bool = False) -> None:
-        """What a chunk shows, "FILM/CHUNK", if it is on disk: frames (T, H, W, 3) in 0..1, not to be changed any more.
+    def show(self, name: str, frames: Tensor | Callable[[], Tensor | None], rough: bool = False) -> None:
+        """What chunk `name` shows, "FILM/CHUNK", if it is on disk: frames (T, H, W, 3) in 0..1 that nobody changes any
+        more, or a function that gives them, called if they are wanted.
 
         `rough` frames, which no VAE decoded, take nobody's place; others take that of rough ones.
         """
         try:
-            if not self.wants(name, rough):
+            if not self._wants(name, rough) or (frames := frames() if callable(frames) else frames) is None:
                 return
-            write_whole(
-                self.root / f"{name}{STILL}", still(frames[len(frames) // 2], STILL_SIZE, ROUGH if rough else b"")
-            )
+            with contextlib.suppress(OSError):  # where a kill comes before the new clip, none is better than an old one
+                (self.root / f"{name}{CLIP}").unlink()
+            shown = still(frames[len(frames) // 2], STILL_SIZE, ROUGH if rough else b"")
+            write_whole(self.root / f"{name}{STILL}", shown)
             self._put((name, frames.cpu()))
         except Exception as error:
             self._fail(error)
-
-    def wants(self, name: str, rough: bool = False) -> bool:
-        """Whether a chunk is on disk, and has no thumbnails that are as good."""
-        path = self.root / f"{name}{STILL}"
-        return path.with_suffix(CHUNK).exists() and not (path.exists() and (rough or not _is_rough(path)))
 
     def close(self) -> None:
         """Wait for the clips."""
@@ -68,6 +67,14 @@ class Thumbnails:
 
     def __exit__(self, *error) -> None:
         self.close()
+
+    def _wants(self, name: str, rough: bool) -> bool:
+        """Whether a chunk is on disk and has no thumbnails that are as good."""
+        paths = {kind: self.root / f"{name}{kind}" for kind in (CHUNK, STILL, CLIP)}
+        if not paths[CHUNK].exists() or not paths[STILL].exists():
+            return paths[CHUNK].exists()
+        poor, missing = _is_rough(paths[STILL]), not paths[CLIP].exists()
+        return poor and missing if rough else poor or missing
 
     def _put(self, item: tuple[str, Tensor] | None) -> None:
         if self._thread is None:

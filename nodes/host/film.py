@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import comfy.model_management as mm
@@ -190,12 +191,10 @@ class Progress:
         """A chunk that is done: its frames (33, H, W, 3) in 0..1, or rough ones where nobody decoded it."""
         if self.notes is None:
             return
-        name, rough = self.name_of(chunk), frames is None
-        if rough and self.thumbnails.wants(name, rough):
+        if name := self.name_of(chunk):
             # The first latent is of one frame alone, and has other colours.
-            frames = latent_pictures(chunk.latents[:, :, 1:], self.film.model.model.latent_format, 4)
-        if name and frames is not None:
-            self.thumbnails.show(name, frames, rough)
+            colours = partial(latent_pictures, chunk.latents[:, :, 1:], self.film.model.model.latent_format, scale=4)
+            self.thumbnails.show(name, colours if frames is None else frames, rough=frames is None)
         if chunk.reused:
             self.reused = chunk.index
         else:

@@ -1,4 +1,6 @@
-"""SIGKILL at any moment: run again, a film comes out as if nothing had happened, and no chunk is made twice."""
+"""SIGKILL at any moment: run again, a film comes out as if nothing had happened, and no chunk is made twice.
+
+What the next server says of it is what is on disk."""
 
 import itertools
 import random
@@ -27,8 +29,9 @@ def server(comfy_path, tmp_path_factory):
 def queue(server, **inputs):
     """(id of the prompt, where its latents will be)."""
     graph = Graph(server)
-    saved = graph.save(graph.sample(graph.load(), **FILM, **inputs))
-    return server.queue(graph), saved
+    made = graph.sample(graph.load(), **FILM, **inputs)
+    saved = graph.save(made)
+    return server.queue(graph, {"extra_pnginfo": {"workflow": {"id": made[0]}}}), saved
 
 
 def on_disk(server):
@@ -54,6 +57,14 @@ def found(server, seen, some):
     return 0
 
 
+def index(server):
+    """What the server says of the film, whose sampler's id is its workflow's too."""
+    node = "4 HeliosChunkSampler"
+    found = server.get("/helios/films", workflow=node, node=node).json()
+    assert found["chunks"].keys() == {path.stem for path in on_disk(server)}
+    return found
+
+
 def kill_and_run_again(server, seed):
     """Chunks on disk at each kill. Every start finds all that had been finished; in the end each has a file."""
     chance, before, kills = random.Random(seed), on_disk(server), []
@@ -69,10 +80,16 @@ def kill_and_run_again(server, seed):
         finished, seen = len(on_disk(server) - before), len(server.log())
         kills.append(finished)
         server.start()
+        if finished:
+            run = index(server)["run"]
+            assert (run["seed"], run["state"]) == (seed, "stopped") and run["done"] in (finished - 1, finished)
         prompt_id, saved = queue(server, seed=seed, autosave=True)
         assert found(server, seen, finished) == finished
     server.wait(prompt_id, timeout=300)
     assert len(on_disk(server) - before) == CHUNKS  # a chunk that came out otherwise would lie under another name
+    film = index(server)
+    names, parents = film["run"]["chunks"], [film["chunks"][name]["parent"] for name in film["run"]["chunks"]]
+    assert film["run"]["state"] == "done" and len(names) == CHUNKS and parents == ["", *names[:-1]]
     plain_id, plain = queue(server, seed=seed, autosave=False)
     server.wait(plain_id, timeout=300)
     assert torch.equal(saved.raw, plain.raw)
