@@ -130,7 +130,7 @@ class FilmIndex:
 
         Raises OSError.
         """
-        run = replace(run, used=time.time())
+        run = replace(run, used=time.time(), settings=_plain(run.settings))
 
         def add(noted: FilmContents) -> FilmContents:
             others = (r for r in noted.runs if r.asked_by != run.asked_by)
@@ -232,12 +232,14 @@ class FilmIndex:
 HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
-def entry_of(chunk: Chunk) -> dict:
-    """What the index notes of a chunk."""
-    entry = _entry(chunk.record, chunk.start.parent)
-    if entry is None:
-        raise ValueError(f"no record of a chunk: {chunk.record}")
-    return entry
+def _plain(settings: dict) -> dict:
+    """Links may bring a node anything: what JSON has no word for becomes text."""
+    return json.loads(json.dumps(settings, default=str), parse_constant=str)
+
+
+def entry_of(chunk: Chunk) -> dict | None:
+    """What the index notes of a chunk; None for a record that is none."""
+    return _entry(chunk.record, chunk.start.parent)
 
 
 def _read_entry(path: Path) -> dict | None:

@@ -32,8 +32,8 @@ class RunNotes:
         """Take in what the film's loop yields. Chunks from disk are written down together, before one is made."""
         if isinstance(record, Chunk):
             run, before = self.run, record.index - self.run.first
-            if not record.not_saved:
-                self._new[record.name] = entry_of(record)
+            if not record.not_saved and (entry := entry_of(record)):
+                self._new[record.name] = entry
             chunks = (*run.chunks[:before], record.name)
             self.run = replace(run, done=before + 1, chunks=chunks, reused=run.reused + record.reused)
             if not record.reused:

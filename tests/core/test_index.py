@@ -67,6 +67,13 @@ def test_a_person_can_read_it(index):
     assert {p.name for p in index.folder.iterdir()} == {"film.json", "film.lock"}
 
 
+def test_settings_may_be_anything(index):
+    """A link may bring what no widget would."""
+    index.note(replace(RUN, settings={"cfg": float("nan"), "steps": torch.tensor(3), "solver": float("-inf")}))
+    for reader in (index, FilmIndex(index.folder)):
+        assert reader.runs()[0].settings == {"cfg": "NaN", "steps": "tensor(3)", "solver": "-Infinity"}
+
+
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])
 def test_every_seed_comes_back(index, seed):
     index.note(replace(RUN, seed=seed))
