@@ -19,7 +19,7 @@ from .record import TOLD, Chunk
 from .store import CHUNK, CLIP, NAME, STILL, read_record, strict_json
 
 INDEX, LOCK = "film.json", "film.lock"
-FILE_FORMAT, OLD_FORMAT = "helios-film-2", "helios-film-1"  # the old one has runs alone, without what `WHAT_RUNS_HAD`
+FILE_FORMAT, OLD_FORMAT = "helios-film-2", "helios-film-1"  # the old one has runs alone, with `OLD_FIELDS`
 MOST = 1000  # runs that are remembered
 WHOLE = 50  # the newest of them: of others text, settings and chunks are forgotten
 PATIENCE = 600  # seconds without a note, after which a run counts as stopped
@@ -63,7 +63,8 @@ class Run:
         return self.seed, self.graph, self.node
 
 
-WHAT_RUNS_HAD = "seed", "end", "done", "graph", "node", "used"
+OLD_FIELDS = "seed", "end", "done", "graph", "node", "used"
+KINDS = {f.name: {float: (int, float), tuple[str, ...]: (list,)}.get(f.type, (f.type,)) for f in fields(Run)}
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,15 @@ class FilmIndex:
 
     def read(self, running: Callable[[Run], bool] = noted_lately) -> FilmContents:
         """What the folder holds now. `running` tells whether to believe a run that says it is."""
-        noted = FilmContents()
+        found = FilmContents()
         with contextlib.suppress(OSError):
-            noted = self._read()
-        runs = (replace(r, state="stopped") if r.state == "running" and not running(r) else r for r in noted.runs)
-        return replace(self._on_disk(noted), runs=tuple(runs))
+            found = self._read()
+        try:
+            found = self._on_disk(found)
+        except OSError:
+            found = FilmContents(found.runs)
+        runs = (replace(r, state="stopped") if r.state == "running" and not running(r) else r for r in found.runs)
+        return replace(found, runs=tuple(runs), stars=found.stars & found.chunks.keys())
 
     def note(self, run: Run, chunks: dict[str, dict] = {}) -> None:
         """Write a run down, in place of the same node's with the same seed, and chunks as `entry_of` has them.
@@ -143,7 +148,6 @@ class FilmIndex:
 
     def star(self, chunk: str, starred: bool) -> None:
         """Star a chunk, or not any more. Raises KeyError where it is not there, OSError where it cannot be noted."""
-
         if not (self.folder / f"{chunk}{CHUNK}").exists():
             raise KeyError(chunk)
 
@@ -156,8 +160,9 @@ class FilmIndex:
         self._change(change)
 
     def starred_chain(self) -> set[str]:
-        """The chunks that are starred, and all that they follow. Raises OSError where the file cannot be opened."""
-        return self.read().chain(stars) if (stars := self._read().stars) else set()
+        """The chunks that are starred, and all that they follow. Raises OSError where that cannot be read."""
+        noted = self._read()
+        return self._on_disk(noted).chain(noted.stars) if noted.stars else set()
 
     def unfinished(self, graph: str, node: str, seed: int) -> Run | None:
         """The newest run of a node that another seed began and nobody finished."""
@@ -208,9 +213,9 @@ class FilmIndex:
             return HALF_A_CHARACTER.sub(lambda match: rf"\u{ord(match[0]):04x}", text).encode()
 
     def _on_disk(self, noted: FilmContents) -> FilmContents:
-        """What was noted of chunks whose files are there, and of others what their files say."""
+        """What was noted of chunks whose files are there, and of others what their files say. Raises OSError."""
         files, stills = {CHUNK: set(), CLIP: set()}, {}
-        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
             for entry in entries:
                 name, kind = os.path.splitext(entry.name)
                 if kind == STILL:
@@ -224,9 +229,7 @@ class FilmIndex:
                 self._headers[name] = _read_entry(self.folder / f"{name}{CHUNK}")
             if entry := self._headers.get(name):
                 chunks[name] = entry
-        return replace(
-            noted, chunks=chunks, stars=noted.stars & chunks.keys(), stills=stills, clips=frozenset(files[CLIP])
-        )
+        return replace(noted, chunks=chunks, stills=stills, clips=frozenset(files[CLIP]))
 
 
 HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -282,10 +285,9 @@ def _parsed(content: bytes) -> FilmContents:
 
 def _run(entry: dict) -> Run | None:
     known = {f.name: entry[f.name] for f in fields(Run) if f.name in entry}
-    if not all(name in known for name in WHAT_RUNS_HAD):
+    if not all(name in known for name in OLD_FIELDS):
         return None
-    kinds = {f.name: {float: (int, float), tuple[str, ...]: (list,)}.get(f.type, (f.type,)) for f in fields(Run)}
-    if not all(type(value) in kinds[name] for name, value in known.items()):
+    if not all(type(value) in KINDS[name] for name, value in known.items()):
         return None
     known["chunks"] = tuple(name for name in known.get("chunks", ()) if type(name) is str)
     if known.get("state") not in STATES:

@@ -32,7 +32,7 @@ from .guider import GuidedDenoiser, sample
 from .identity import Unrecognisable, name_of, name_of_model
 from .keyframes import encode_keyframes
 from .patches import fit_patches
-from .server import NodeText
+from .server import NodeText, prompts_are_kept
 from .vae import latent_pictures
 
 log = logging.getLogger(__name__)
@@ -150,8 +150,9 @@ class Progress:
         self.reused: int | None = None  # the last chunk from disk, while the page does not know of it
         self.notes = self.thumbnails = None
         if store is not None:
-            told = {"text": film.schedule.source, "settings": film.settings, "server": films.SERVER}
-            run = Run(film.seed, film.chunks, graph=text.graph, node=text.node, first=film.memory.chunk, **told)
+            told = {"text": film.schedule.source if prompts_are_kept() else "", "settings": film.settings}
+            asked = {"graph": text.graph, "node": text.node, "server": films.SERVER}
+            run = Run(film.seed, film.chunks, first=film.memory.chunk, **told, **asked)
             self.notes = RunNotes(films.index_of(store.folder), run, (mm.InterruptProcessingException,))
             self.thumbnails = Thumbnails(store.root)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import platform
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -24,7 +25,8 @@ from .server import running_server, running_workflow
 MACHINE, PROCESS = f"{platform.node()}:{args.port}", uuid.uuid4().hex
 SERVER = f"{MACHINE} {PROCESS}"
 
-CHUNKS = "helios_chunks"  # in a LATENT: its chunks on disk, as `mark` has them
+CHUNKS = "helios_chunks"  # in a LATENT: its sampler's "node", and "names" of its chunks on disk by their `mark`
+ON_DISK = re.compile(rf"({NAME.pattern})/{NAME.pattern}")
 
 
 @dataclass
@@ -102,16 +104,14 @@ def mark(latents: torch.Tensor) -> str:
 def decoded_thumbnails(samples: dict) -> Iterator[Callable[[torch.Tensor, torch.Tensor], None]]:
     """A function that is told what frames came of which raw latents (1, 16, 9, H/8, W/8), and puts thumbnails of them
     beside those chunks of a LATENT that are on disk; of chunks that were changed since, none."""
-    kept = samples.get(CHUNKS) if isinstance(samples.get(CHUNKS), dict) else {}
-    names, films = kept.get("names", {}), set()
+    kept = samples.get(CHUNKS, {})
+    names, films = kept.get("names"), set()
     with Thumbnails(autosave_folder()) as thumbnails:
 
         def show(latents: torch.Tensor, frames: torch.Tensor) -> None:
-            if names and (name := names.get(mark(latents))):
-                film, chunk = name.split("/")
-                if NAME.fullmatch(film) and NAME.fullmatch(chunk):
-                    thumbnails.show(name, frames)
-                    films.add(film)
+            if names and (on_disk := ON_DISK.fullmatch(names.get(mark(latents), ""))):
+                thumbnails.show(on_disk[0], frames)
+                films.add(on_disk[1])
 
         yield show
     for film in films:

@@ -437,6 +437,27 @@ def test_stars(index):
         index.star("0" * 32, True)
     (index.folder / f"{third.name}.safetensors").unlink()
     assert index.read().stars == index.starred_chain() == set()
+    film(index.folder)
+    assert index.read().stars == {third.name}  # it is back
+
+
+def test_stars_outlast_a_folder_that_cannot_be_listed(index, monkeypatch):
+    """For a moment, as on a network drive."""
+    (chunk,) = film(index.folder, chunks=1)
+    index.star(chunk.name, True)
+    other = FilmIndex(index.folder)
+
+    def fail(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", fail)
+    assert other.read() == FilmContents()
+    for work in (lambda: other.note(RUN), other.starred_chain, lambda: other.star(chunk.name, False)):
+        with pytest.raises(OSError):
+            work()
+    monkeypatch.undo()
+    other.note(RUN)
+    assert index.read().stars == {chunk.name} == index.starred_chain()
 
 
 def test_a_large_film_is_quick(index):

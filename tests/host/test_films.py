@@ -151,6 +151,29 @@ def test_a_failed_run(server, workflow):
     assert film["run"]["done"] == len(film["run"]["chunks"]) == 1
 
 
+def test_runs_that_say_they_run(server, workflow):
+    """Another server's is believed for ten minutes; one on this server's port, from before it started, is not."""
+    graph = Graph(server)
+    made = graph.sample(graph.load(), positive=POSITIVE, autosave=True, steps="1", length=33)
+    graph.save(made)
+    run(graph, workflow)
+    film = film_of(server, workflow, made[0])
+    index = server.output_dir / "helios" / "autosave" / film["film"] / "film.json"
+    content = json.loads(index.read_bytes())
+    (mine,) = (noted for noted in content["runs"] if noted["graph"] == workflow)
+    here, _ = mine["server"].split()
+    for who, ago, state in [
+        ("elsewhere:8188 x", 0, "running"),
+        ("elsewhere:8188 x", 599, "running"),
+        ("elsewhere:8188 x", 601, "stopped"),
+        (f"{here} x", 0, "stopped"),
+        (mine["server"], 0, "stopped"),
+    ]:
+        mine |= {"server": who, "used": time.time() - ago, "state": "running"}
+        index.write_text(json.dumps(content))
+        assert film_of(server, workflow, made[0])["run"]["state"] == state, (who, ago)
+
+
 def test_thumbnails_of_a_film_in_a_file(server, workflow):
     """They show what the film shows, moving as it moves."""
     graph = DemoGraph(server)
