@@ -194,7 +194,7 @@ class Progress:
             return
         if name := self.name_of(chunk):
             # The first latent is of one frame alone, and has other colours.
-            colours = partial(latent_pictures, chunk.latents[:, :, 1:], self.film.model.model.latent_format, scale=4)
+            colours = partial(latent_pictures, chunk.latents[:, :, 1:], self.film.model.model.latent_format, scale=2)
             self.thumbnails.show(name, colours if frames is None else frames, rough=frames is None)
         if chunk.reused:
             self.reused = chunk.index

@@ -219,7 +219,7 @@ def test_thumbnails_of_latents(server, workflow):
 
     times = []
     found, rough, moving, _ = film()
-    assert [c.shape for c in moving] == [(8, 64, 96, 3)] * 2
+    assert [c.shape for c in moving] == [(8, 32, 48, 3)] * 2
     changed, still_rough, _, _ = film("decoded", "changed")
     assert np.array_equal(still_rough, rough) and changed == found  # ComfyUI had the latents still
     decoded, stills, clips, frames = film("decoded")
