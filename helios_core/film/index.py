@@ -33,9 +33,9 @@ class Run:
     """One run of a film: its seed, how many chunks it is to have and has, and where it was asked for.
 
     `graph` and `node` tell which node of which workflow, "" where nobody says. `used` is when this was noted, in
-    seconds since 1970. `state` is one of `STATES`, `error` a sentence where it failed. `chunks` are the names of its
-    chunks, from chunk `first` on; `reused` of them were on disk. `server` is who runs it, in words of its own. `text`
-    is the schedule's, `settings` what else was asked for.
+    seconds since 1970. `state` is one of `STATES`, `error` a sentence where it failed. `server` is who runs it, in a
+    form of its own. `text` is the schedule's, `settings` what else was asked for. `chunks` are the names of its chunks,
+    from chunk `first` on, `reused` those of them that were on disk.
     """
 
     seed: int
@@ -50,17 +50,17 @@ class Run:
     text: str = ""
     settings: dict = field(default_factory=dict)
     first: int = 0
-    reused: int = 0
     chunks: tuple[str, ...] = ()
+    reused: tuple[str, ...] = ()
 
     @property
     def unfinished(self) -> bool:
         return 0 < self.done < self.end
 
     @property
-    def asked_by(self) -> tuple[int, str, str]:
-        """What a later run of the same has in common with it."""
-        return self.seed, self.graph, self.node
+    def asked_for(self) -> tuple[int, str, str, str]:
+        """What a later run has in common with it that takes its place."""
+        return self.seed, self.graph, self.node, self.text
 
 
 OLD_FIELDS = "seed", "end", "done", "graph", "node", "used"
@@ -131,14 +131,14 @@ class FilmIndex:
         return replace(found, runs=tuple(runs), stars=found.stars & found.chunks.keys())
 
     def note(self, run: Run, chunks: dict[str, dict] = {}) -> None:
-        """Write a run down, in place of the same node's with the same seed, and chunks as `entry_of` has them.
+        """Write a run down, in place of the same node's of the same seed and text, and chunks as `entry_of` has them.
 
         Raises OSError.
         """
         run = replace(run, used=time.time(), settings=_plain(run.settings))
 
         def add(noted: FilmContents) -> FilmContents:
-            others = (r for r in noted.runs if r.asked_by != run.asked_by)
+            others = (r for r in noted.runs if r.asked_for != run.asked_for)
             runs = [r if k < WHOLE else _shortened(r) for k, r in enumerate((run, *others))]
             noted = noted if self._healed else self._on_disk(noted)
             return replace(noted, runs=tuple(runs[:MOST]), chunks=noted.chunks | chunks)
@@ -166,8 +166,15 @@ class FilmIndex:
 
     def unfinished(self, graph: str, node: str, seed: int) -> Run | None:
         """The newest run of a node that another seed began and nobody finished."""
-        found = (r for r in self.runs() if r.unfinished and r.seed != seed and (r.graph, r.node) == (graph, node))
-        return next(found, None)
+        newest = {}  # of each seed
+        for run in self.runs():
+            if run.seed != seed and (run.graph, run.node) == (graph, node):
+                newest.setdefault(run.seed, run)
+        return next((run for run in newest.values() if run.unfinished), None)
+
+    def text_of(self, chunk: str) -> str:
+        """The text of the newest schedule that led to a chunk; "" where nobody knows one."""
+        return next((run.text for run in self.runs() if run.text and chunk in run.chunks), "")
 
     def _change(self, change: Callable[[FilmContents], FilmContents]) -> None:
         if not self.folder.is_dir():
@@ -289,11 +296,13 @@ def _run(entry: dict) -> Run | None:
         return None
     if not all(type(value) in KINDS[name] for name, value in known.items()):
         return None
-    known["chunks"] = tuple(name for name in known.get("chunks", ()) if type(name) is str)
+    for names in {"chunks", "reused"} & known.keys():
+        known[names] = tuple(name for name in known[names] if type(name) is str)
     if known.get("state") not in STATES:
         known["state"] = "done" if known["done"] >= known["end"] else "stopped"
     return Run(**known)
 
 
 def _shortened(run: Run) -> Run:
-    return replace(run, text="", settings={}, chunks=()) if run.text or run.settings or run.chunks else run
+    known = run.text or run.settings or run.chunks
+    return replace(run, text="", settings={}, chunks=(), reused=()) if known else run

@@ -34,8 +34,8 @@ class RunNotes:
             run, before = self.run, record.index - self.run.first
             if not record.not_saved and (entry := entry_of(record)):
                 self._new[record.name] = entry
-            chunks = (*run.chunks[:before], record.name)
-            self.run = replace(run, done=before + 1, chunks=chunks, reused=run.reused + record.reused)
+            chunks, reused = (*run.chunks[:before], record.name), (record.name,) * record.reused
+            self.run = replace(run, done=before + 1, chunks=chunks, reused=(*run.reused, *reused))
             if not record.reused:
                 self._write()
         elif isinstance(record, Start) and not record.stored and (self._new or not self.run.chunks):

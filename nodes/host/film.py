@@ -158,7 +158,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self.notes is not None:
-            films.live = films.Live(self.store.film, self.notes.run.asked_by)
+            films.live = films.Live(self.store.film, self.notes.run.asked_for)
         return self
 
     def __exit__(self, kind, error, trace) -> None:

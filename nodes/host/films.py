@@ -34,7 +34,7 @@ class Live:
     """The run that goes on in this process, for the page alone: its film, and the chunk that is sampled now."""
 
     film: str
-    asked_by: tuple[int, str, str]
+    asked_for: tuple[int, str, str, str]
     chunk: int | None = None
 
 
@@ -51,21 +51,25 @@ def is_running(film: str, run: Run) -> bool:
     """Whether a run that says so may be believed."""
     machine, _, process = run.server.rpartition(" ")
     if process == PROCESS:
-        return live is not None and (live.film, live.asked_by) == (film, run.asked_by)
+        return live is not None and (live.film, live.asked_for) == (film, run.asked_for)
     return machine != MACHINE and noted_lately(run)
 
 
 def describe_film(workflow: str, node: str) -> dict:
-    """The film of a node's newest run, as the page gets it; its values are None or empty where there is none."""
+    """The film of a node's newest run, as the page gets it; its values are None or empty where there is none.
+
+    Seeds are texts, since the page's numbers end at 2**53; the run's `end` is the chunk that it ends before.
+    """
     found = {"film": None, "run": None, "chunks": {}, "now": None}
     newest = {folder: _newest(index_of(folder).runs(), workflow, node) for folder in _film_folders()}
     folder = max((f for f, run in newest.items() if run), key=lambda f: newest[f].used, default=None)
     if folder is not None:
         contents = index_of(folder).read(partial(is_running, folder.name))
         if run := _newest(contents.runs, workflow, node):
-            here = live is not None and (live.film, live.asked_by) == (folder.name, run.asked_by)
-            shown = {key: value for key, value in asdict(run).items() if key != "server"}
-            chunks = {name: entry | _seen(contents, name) for name, entry in contents.chunks.items()}
+            here = live is not None and (live.film, live.asked_for) == (folder.name, run.asked_for)
+            shown = asdict(run) | {"seed": str(run.seed), "end": run.first + run.end}
+            del shown["server"]
+            chunks = {name: _shown(entry, name, contents) for name, entry in contents.chunks.items()}
             found = {"film": folder.name, "run": shown, "chunks": chunks, "now": live.chunk if here else None}
     return found | {"revision": fingerprint(json.dumps(found))}
 
@@ -74,11 +78,11 @@ def _newest(runs: tuple[Run, ...], workflow: str, node: str) -> Run | None:
     return next((run for run in runs if (run.graph, run.node) == (workflow, node)), None)
 
 
-def _seen(contents: FilmContents, name: str) -> dict:
-    """What there is of a chunk besides itself. A thumbnail may be replaced by a better one, later."""
+def _shown(entry: dict, name: str, contents: FilmContents) -> dict:
+    """A chunk's entry, with what there is besides. A thumbnail may be replaced by a better one, later."""
     still = contents.stills.get(name)
     seen = {"thumbnail": still is not None, "thumbnail_time": still, "clip": name in contents.clips}
-    return {"starred": name in contents.stars, **seen}
+    return entry | {"seed": str(entry["seed"]), "starred": name in contents.stars, **seen}
 
 
 def _film_folders() -> list[Path]:

@@ -41,6 +41,14 @@ async def thumbnail(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers={"Content-Type": TYPES[kind], "Cache-Control": "no-cache"})
 
 
+async def text_of_chunk(request: web.Request) -> web.Response:
+    """The text of the newest schedule that led to a chunk."""
+    index = index_of(autosave_folder() / request.match_info["film"])
+    if not (text := await asyncio.to_thread(index.text_of, request.match_info["chunk"])):
+        return web.Response(status=404, text="nobody knows with which text this chunk was made")
+    return web.json_response({"text": text})
+
+
 async def star(request: web.Request) -> web.Response:
     """Star a chunk, or not any more: {"chunk": its name, "starred": true or false}."""
     try:
@@ -65,4 +73,5 @@ if getattr(PromptServer, "instance", None) is not None:
     routes.get(f"/extensions/{PACK.name}/docs/{{node:\\w+}}/{{language:[\\w-]+}}.md")(help_page)
     routes.get("/helios/films")(film_of_node)
     routes.get(f"{film}/{{chunk:{NAME.pattern}}}.{{kind:{'|'.join(TYPES)}}}")(thumbnail)
+    routes.get(f"{film}/{{chunk:{NAME.pattern}}}/text")(text_of_chunk)
     routes.post(f"{film}/stars")(star)

@@ -39,10 +39,17 @@ def test_what_is_noted_is_found_newest_first(index):
     assert all(begun <= run.used <= time.time() for run in index.runs())
 
 
-def test_a_run_is_noted_in_place_of_the_same_seeds(index):
-    for run in (RUN, replace(RUN, seed=4), replace(RUN, done=5)):
+def test_a_run_is_noted_in_place_of_the_same_seed_and_text(index):
+    for run in (RUN, replace(RUN, seed=4), replace(RUN, text="0: a storm"), replace(RUN, done=5)):
         index.note(run)
-    assert noted(index) == [replace(RUN, done=5), replace(RUN, seed=4)]
+    assert noted(index) == [replace(RUN, done=5), replace(RUN, text="0: a storm"), replace(RUN, seed=4)]
+
+
+def test_which_text_led_to_a_chunk(index):
+    for text, names in (("0: sea", NAMES[:3]), ("0: sea\n2: storm", [*NAMES[:2], NAMES[9]]), ("", NAMES[:9])):
+        index.note(replace(RUN, text=text, chunks=tuple(names)))
+    texts = {k: index.text_of(NAMES[k]) for k in (0, 2, 9, 5)}
+    assert texts == {0: "0: sea\n2: storm", 2: "0: sea", 9: "0: sea\n2: storm", 5: ""}
 
 
 def test_another_workflows_run_with_the_same_seed_stays(index):
@@ -61,7 +68,7 @@ def test_a_person_can_read_it(index):
     content = json.loads(text)
     assert content["format"] == "helios-film-2" and len(content["runs"]) == 1 and content["stars"] == []
     used = content["runs"][0]["used"]
-    assert content["runs"][0] == asdict(run) | {"used": used, "chunks": NAMES[:2]}
+    assert content["runs"][0] == asdict(run) | {"used": used, "chunks": NAMES[:2], "reused": []}
     assert content["chunks"] == {NAMES[0]: entry(0), NAMES[1]: entry(1)}
     assert "海辺の灯台" in text and len(text.splitlines()) == 9
     assert {p.name for p in index.folder.iterdir()} == {"film.json", "film.lock"}
@@ -96,6 +103,12 @@ def test_what_another_seed_left_unfinished(index, run, found):
     index.note(run)
     got = index.unfinished("g", "12", seed=3)
     assert (got is not None and replace(got, used=0.0) == run) if found else got is None
+
+
+def test_a_seed_whose_film_was_finished_by_another_text_is_not_offered(index):
+    index.note(replace(RUN, seed=4))
+    index.note(replace(RUN, seed=4, text="0: a storm", done=8))
+    assert index.unfinished("g", "12", seed=3) is None
 
 
 def test_the_newest_unfinished_run_is_offered(index):
@@ -303,7 +316,7 @@ def test_a_run_is_noted_while_it_goes(index):
     class Seen(FilmIndex):
         def note(self, run, chunks={}):
             super().note(run, chunks)
-            states.append((run.state, run.done, run.reused, len(chunks)))
+            states.append((run.state, run.done, len(run.reused), len(chunks)))
 
     run = Run(3, 3, graph="g", node="7", text="0: sea")
     with RunNotes(Seen(index.folder), run) as notes:
@@ -319,6 +332,7 @@ def test_a_run_is_noted_while_it_goes(index):
     with RunNotes(Seen(index.folder), replace(run, end=5)) as notes:
         film(index.folder, chunks=5, notes=notes)
     assert states == [("running", 3, 3, 3), ("running", 4, 3, 1), ("running", 5, 3, 1), ("done", 5, 3, 0)]
+    assert index.runs()[0].reused == tuple(c.name for c in made)
     assert index.read() == FilmIndex(index.folder).read() and files(index) == index.read().chunks.keys()
     (noted,) = index.runs()
     entries = [index.read().chunks[name] for name in noted.chunks]

@@ -58,8 +58,11 @@ def workflow():
 
 
 def test_a_changed_prompt_is_another_take(any_server, workflow):
+    check_takes(any_server, workflow)
+
+
+def check_takes(server, workflow):
     """Of one chunk; what was before it is both films'. The page is told of each chunk, and of nothing twice."""
-    server = any_server
     films, seed = [], random.randrange(2**32)
     with server.events() as events:
         for second in (OTHER, NEGATIVE):
@@ -74,9 +77,10 @@ def test_a_changed_prompt_is_another_take(any_server, workflow):
     assert first["chunks"].items() <= film["chunks"].items() and len(film["chunks"]) == 3
     (shared,), takes = names_of(film, 0), names_of(film, 1)
     assert film["chunks"][shared]["parent"] == "" and {film["chunks"][name]["parent"] for name in takes} == {shared}
-    for told, reused in ((first, 0), (film, 1)):
+    for told, reused in ((first, []), (film, [shared])):
         run_ = told["run"]
-        assert (run_["state"], run_["error"], run_["seed"], run_["reused"]) == ("done", "", seed, reused)
+        assert (run_["state"], run_["error"], run_["seed"], run_["reused"]) == ("done", "", str(seed), reused)
+        assert told["chunks"][shared]["seed"] == str(seed)
         assert (run_["first"], run_["end"], run_["done"], told["now"]) == (0, 2, 2, None)
         assert run_["settings"] == {
             "steps": "1",
@@ -95,6 +99,23 @@ def test_a_changed_prompt_is_another_take(any_server, workflow):
         *((0, "running"), (0, "done"), (1, "running"), (1, "done"), (None, "end")),
         *((0, "reused"), (1, "running"), (1, "done"), (None, "end")),
     ]
+
+
+def test_another_seed_from_a_chunk_on_is_another_take(server, workflow):
+    graph, found = Graph(server), []
+    plain = graph.add(
+        "HeliosPromptSegment", conditioning=graph.text(POSITIVE), start=0, transition="cut", blend_chunks=3
+    )
+    seed, settings = random.randrange(2**32), dict(autosave=True, steps="1", length=66)
+    for schedule in (plain, graph.add("TestSeedChange", schedule=plain, start=1, seed=2**64 - 1)):
+        made = graph.sample(graph.load(), seed=seed, schedule=schedule, **settings)
+        graph.save(made)
+        run(graph, workflow)
+        film = film_of(server, workflow, made[0])
+        found.append([film["chunks"][name] | {"name": name} for name in film["run"]["chunks"]])
+    (first, one), (same, other) = found
+    assert same == first and other["parent"] == one["parent"] == first["name"] and other["name"] != one["name"]
+    assert [take["seed"] for take in (first, one, other)] == [str(seed), str(seed), str(2**64 - 1)]
 
 
 def test_what_has_not_changed_is_not_sent_again(server, workflow):
@@ -172,6 +193,25 @@ def test_runs_that_say_they_run(server, workflow):
         mine |= {"server": who, "used": time.time() - ago, "state": "running"}
         index.write_text(json.dumps(content))
         assert film_of(server, workflow, made[0])["run"]["state"] == state, (who, ago)
+
+
+def test_the_text_that_led_to_a_chunk(server, workflow):
+    graph = Graph(server)
+    seed = random.randrange(2**32)
+    made = graph.sample(graph.load(), positive=POSITIVE, autosave=True, steps="1", length=33, seed=seed)
+    graph.save(made)
+    run(graph, workflow)
+    film = film_of(server, workflow, made[0])
+    (name,) = film["run"]["chunks"]
+    url = f"{server.url}/helios/films/{film['film']}/{name}/text"
+    none = requests.get(url, timeout=10)  # it came of one prompt
+    assert none.status_code == 404 and none.text == "nobody knows with which text this chunk was made"
+    index = server.output_dir / "helios" / "autosave" / film["film"] / "film.json"
+    content = json.loads(index.read_bytes())
+    (mine,) = (noted for noted in content["runs"] if noted["graph"] == workflow)
+    mine["text"] = "0: the sea\n1: a storm"
+    index.write_text(json.dumps(content))
+    assert requests.get(url, timeout=10).json() == {"text": mine["text"]}
 
 
 def test_thumbnails_of_a_film_in_a_file(server, workflow):

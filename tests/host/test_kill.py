@@ -82,7 +82,7 @@ def kill_and_run_again(server, seed):
         server.start()
         if finished:
             run = index(server)["run"]
-            assert (run["seed"], run["state"]) == (seed, "stopped") and run["done"] in (finished - 1, finished)
+            assert (run["seed"], run["state"]) == (str(seed), "stopped") and run["done"] in (finished - 1, finished)
         prompt_id, saved = queue(server, seed=seed, autosave=True)
         assert found(server, seen, finished) == finished
     server.wait(prompt_id, timeout=300)

@@ -10,6 +10,7 @@ from comfy_server import Interrupted
 from helios_core import RECIPES
 from models import POSITIVE, Graph, core_film, film, relative_error
 from seen import Sight, seen
+from test_films import check_takes
 from test_lora import lora_film, merged_film
 from test_neighbours import REFUSED, check_cached_steps, check_refused, check_renorm_cfg
 from test_pack import PINNED, describe, helios_nodes
@@ -64,6 +65,10 @@ def test_cancelled_and_run_again(new_server):
     plain, whole = make(autosave=False)
     plain.run()
     assert saved.latents.equal(whole.latents)
+
+
+def test_what_the_page_is_told(new_server):
+    check_takes(new_server, "a workflow")
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,10 +1,12 @@
 """Nodes for tests only: they bring tensors in and out of a running server."""
 
 import copy
+import dataclasses
 import itertools
 import json
 import logging
 import os
+import sys
 import threading
 import time
 import types
@@ -132,6 +134,22 @@ class ImagesInfo(_Node):
         np.save(path, images.cpu().float().numpy())
         info = {"shape": list(images.shape), "mean": images.float().mean().item(), "path": path}
         return {"ui": {"text": [json.dumps(info)]}}
+
+
+class SeedChange(_Node):
+    """A schedule with another seed from a chunk on."""
+
+    RETURN_TYPES = ("HELIOS_SCHEDULE",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {"schedule": ("HELIOS_SCHEDULE",), "start": ("INT", {}), "seed": ("INT", {"max": 2**64 - 1})}
+        }
+
+    def run(self, schedule, start, seed):
+        change = sys.modules[type(schedule).__module__].SeedChange(start, seed)
+        return (dataclasses.replace(schedule, seeds=(change,)),)
 
 
 class Steps(_Node):
@@ -425,6 +443,7 @@ NODES = (
     LoadLatent,
     ImagesFromFile,
     ImagesInfo,
+    SeedChange,
     Steps,
     TinyCLIPLoader,
     CountingVAE,
