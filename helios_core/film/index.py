@@ -128,7 +128,7 @@ class FilmIndex:
         except OSError:
             found = FilmContents(found.runs)
         runs = (replace(r, state="stopped") if r.state == "running" and not running(r) else r for r in found.runs)
-        return replace(found, runs=tuple(runs), stars=found.stars & found.chunks.keys())
+        return replace(found, runs=tuple(runs), stars=found.stars.intersection(found.chunks))
 
     def note(self, run: Run, chunks: dict[str, dict] = {}) -> None:
         """Write a run down, in place of the same node's of the same seed and text, and chunks as `entry_of` has them.

@@ -1,6 +1,5 @@
 """A film that is cut off: the same command continues it, and nothing else does."""
 
-import json
 import os
 import random
 import subprocess
@@ -19,6 +18,7 @@ from helios_core import HistoryMemory
 from helios_core.command import autosave
 from helios_core.command.main import main
 from helios_core.command.model_files import ModelFiles
+from helios_core.film.index import FilmIndex
 from helios_core.media.video import VideoWriter
 from processes import start_helios
 
@@ -163,10 +163,15 @@ def test_without_autosave(folder, capsys):
 def test_chunks_in_a_folder_of_ones_own(folder):
     run("--length", 33, "--chunks", "kept", "-o", "films/a.mp4")
     assert len(list(Path("kept").glob("*/*.safetensors"))) == 1 and not Path("films/helios-chunks").exists()
-    (runs,) = (json.loads(path.read_text())["runs"] for path in Path("kept").glob("*/film.json"))
-    assert (runs[0]["seed"], runs[0]["end"], runs[0]["done"], Path(runs[0]["node"]).name) == (0, 1, 1, "a.mp4")
     with no_sampling():
         run("--length", 33, "--chunks", "kept", "-o", "b.mp4")
+    with cut_off(1):
+        run("--length", 66, "--chunks", "kept", "-o", "c.mp4", status=130)
+    (film,) = Path("kept").iterdir()
+    noted = FilmIndex(film).read()
+    runs = [(Path(r.node).name, r.seed, r.end, r.done, len(r.reused), r.state) for r in noted.runs]
+    assert runs == [("c.mp4", 0, 2, 1, 1, "stopped"), ("b.mp4", 0, 1, 1, 1, "done"), ("a.mp4", 0, 1, 1, 0, "done")]
+    assert len(noted.chunks) == 2 and noted.runs[0].settings == {"options": "--steps=1"}
 
 
 def test_two_runs_at_once(folder, capsys):
