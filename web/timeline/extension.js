@@ -146,10 +146,13 @@ class Timeline {
   async ask() {
     this.stale = false;
     const key = this.key;
+    if (!this.sampler) return;
     const query = new URLSearchParams({ workflow: rootGraph().id ?? "", node: this.sampler });
+    if (this.session.takes) query.set("revision", this.session.takes.revision);
     const answer = await api.fetchApi(`/helios/films?${query}`).catch(() => null);
     if (!answer?.ok || key !== this.key) return;
     const film = await answer.json();
+    if (film.unchanged) return;
     this.session.takes = film.film ? film : null;
     this.session.changed();
   }
@@ -165,8 +168,8 @@ function makeHost(timeline) {
     },
     seed: () => timeline.seed,
     pictureUrl: (/** @type {string} */ file) => api.apiURL(`${viewUrl(file)}&preview=webp;60`),
-    thumbnailUrl: (/** @type {string} */ name) => filmUrl(`${name}.jpg?${session.takes?.chunks[name]?.clip ? 1 : 0}`),
-    clipUrl: (/** @type {string} */ name) => filmUrl(`${name}.mp4`),
+    thumbnailUrl: (/** @type {string} */ name) => filmUrl(`${name}.jpg?${session.takes?.chunks[name]?.thumbnail_time ?? ""}`),
+    clipUrl: (/** @type {string} */ name) => filmUrl(`${name}.mp4?${session.takes?.chunks[name]?.thumbnail_time ?? ""}`),
     listPictures: async () => {
       const answer = await api.fetchApi("/object_info/LoadImage");
       const info = (await answer.json()).LoadImage?.input?.required?.image;
@@ -421,7 +424,9 @@ app.registerExtension({
       if (detail.workflow !== rootGraph().id) return;
       for (const { node } of placesOf(rootGraph(), SCHEDULE)) {
         const timeline = timelines.get(node);
-        if (timeline && timeline.sampler === detail.node) timeline.stale = true;
+        if (!timeline || timeline.sampler !== detail.node) continue;
+        timeline.stale = true;
+        if (detail.state === "end") setTimeout(() => (timeline.stale = true), 1500); // clips come a moment later
       }
     });
     api.addEventListener("reconnected", () => {

@@ -20,6 +20,7 @@ import { used } from "./schedule.js";
  * @property {number} made seconds since 1970
  * @property {boolean} starred
  * @property {boolean} thumbnail
+ * @property {number} [thumbnail_time] when it was written: rough ones are replaced
  * @property {boolean} clip
  * @typedef {object} Run
  * @property {number} first
