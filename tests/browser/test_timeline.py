@@ -1,13 +1,9 @@
 """The timeline in the page: what hands make there, and that the text in the node is the truth of it."""
 
-import io
-
-import av
-import numpy as np
 import pytest
 from PIL import Image
 
-from browser import api_prompt, export_workflow, load_workflow, opened_page, run_workflow, set_setting
+from browser import load_workflow, opened_page
 from shipped import shipped
 from timeline_page import EDITOR, STRIP, TimelinePage
 
@@ -63,7 +59,7 @@ def choose_picture(page) -> str:
 def build_by_mouse(timeline) -> str:
     page = timeline.page
     page.locator(f"{STRIP} .helios-lanes").dblclick()
-    page.wait_for_selector(EDITOR)
+    page.locator(EDITOR).wait_for()
     page.wait_for_timeout(200)
     for chunk, prompt in zip((2, 4, 7), PROMPTS[1:]):
         timeline.click("ruler", chunk)
@@ -89,7 +85,7 @@ def build_by_mouse(timeline) -> str:
 def build_by_keys(timeline) -> str:
     page = timeline.page
     timeline.press("Alt+t")
-    page.wait_for_selector(EDITOR)
+    page.locator(EDITOR).wait_for()
     page.wait_for_timeout(200)
     for chunk, prompt in zip((2, 4, 7), PROMPTS[1:]):
         timeline.go(chunk)

@@ -42,7 +42,7 @@ class TimelinePage:
         """By its key."""
         self.close()
         self.page.evaluate("() => app.extensionManager.command.execute('Helios.OpenTimeline')")
-        self.page.wait_for_selector(EDITOR)
+        self.page.locator(EDITOR).wait_for()  # no handle: it would keep the editor alive
         self.page.wait_for_timeout(150)
 
     def close(self) -> None:

@@ -184,7 +184,9 @@ def test_a_schedule_says_what_each_chunk_is_made_of():
     directions = [director.direct(k) for k in range(7)]
     assert [d.seed for d in directions] == [7, 9, 9, 11, 11, 11, 11]
     assert [d.note["prompt"] for d in directions] == ["sea", "sea", *5 * ["sky"]]
-    assert [d.note.get("words") for d in directions] == [None] * 2 + [[[1, "sea"]], [[0.5, "sea"], [0.5, "sky"]]] + [None] * 3
+    assert [d.note.get("words") for d in directions] == [None] * 2 + [[[1, "sea"]], [[0.5, "sea"], [0.5, "sky"]]] + [
+        None
+    ] * 3
     boat, ship = {"file": "boat.png", "weight": 1.0}, {"file": "ship.png", "weight": 0.5}
     assert [d.note.get("picture") for d in directions] == [None, boat, None, None, None, ship, {**ship, "weight": 1.0}]
 

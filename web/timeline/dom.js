@@ -10,22 +10,39 @@
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties))
-    if (name.includes("-") || name === "role" || name === "for") setAttribute(element, name, value);
+    if (name.includes("-") || name === "role" || name === "for") element.setAttribute(name, String(value));
     else Object.assign(element, { [name]: value });
   element.append(...children);
   return element;
 }
 
+/** @type {WeakMap<Element, Map<string, unknown>>} what was set last: to ask the page takes longer than all the rest */
+const known = new WeakMap();
+
 /**
- * Set what differs, so that nothing is laid out anew for what stays.
+ * Whether a value is another than the one set last.
  * @param {Element} element
  * @param {string} name
- * @param {unknown} value null and false take it away
+ * @param {unknown} value
+ */
+function isNew(element, name, value) {
+  let values = known.get(element);
+  if (!values) known.set(element, (values = new Map()));
+  if (values.get(name) === value) return false;
+  values.set(name, value);
+  return true;
+}
+
+/**
+ * Set what differs, so that nothing is laid out anew for what stays. Only for attributes that nobody else sets.
+ * @param {Element} element
+ * @param {string} name
+ * @param {string | number | boolean | null | undefined} value null and false take it away
  */
 export function setAttribute(element, name, value) {
-  if (value === null || value === undefined || value === false) {
-    if (element.hasAttribute(name)) element.removeAttribute(name);
-  } else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
+  if (!isNew(element, name, value)) return;
+  if (value === null || value === undefined || value === false) element.removeAttribute(name);
+  else element.setAttribute(name, String(value));
 }
 
 /**
@@ -33,8 +50,7 @@ export function setAttribute(element, name, value) {
  * @param {Record<string, string>} style
  */
 export function setStyle(element, style) {
-  for (const [name, value] of Object.entries(style))
-    if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
+  for (const name in style) if (isNew(element, `style ${name}`, style[name])) element.style.setProperty(name, style[name]);
 }
 
 /**
@@ -42,7 +58,7 @@ export function setStyle(element, style) {
  * @param {string} text
  */
 export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  if (isNew(element, "text", text)) element.textContent = text;
 }
 
 /**

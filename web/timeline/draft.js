@@ -6,7 +6,7 @@ import { CHUNK_FRAMES, LINE_BREAK, parseSchedule, readSchedule, splitLines, trim
 
 /**
  * @typedef {Pick<Entry, "kind" | "off" | "value" | "chunk" | "blend">} Meaning
- * @typedef {{text: string, line: Line | null, changes: {from: number, to: number, text: string}[], removed: boolean,
+ * @typedef {{text: string, line: Line | null, changes: {from: number, to: number, text: string}[] | null, removed: boolean,
  *   meaning: Meaning | null}} Row a line of the text, or a new one; `meaning` where an entry begins
  */
 
@@ -57,13 +57,12 @@ export class Draft {
     this.rows = splitLines(schedule.text).map((line) => ({
       text: schedule.text.slice(line.start, line.end),
       line,
-      changes: [],
+      changes: null,
       removed: false,
       meaning: null,
     }));
-    this.rowOf = new Map(this.rows.map((row) => [row.line?.number, row]));
-    for (const { line, kind, off, value, chunk, blend } of schedule.entries)
-      this.row(line).meaning = { kind, off, value, chunk, blend };
+    this.written = [...this.rows]; // in the order of their numbers, for good
+    for (const entry of schedule.entries) this.row(entry.line).meaning = entry;
     this.lineBreak = /\r\n|\n|\r/.exec(schedule.text)?.[0] ?? "\n";
   }
 
@@ -72,7 +71,7 @@ export class Draft {
    * @param {number} number
    */
   row(number) {
-    return /** @type {Row} */ (this.rowOf.get(number));
+    return this.written[number - 1];
   }
 
   /** @param {number} index */
@@ -80,9 +79,14 @@ export class Draft {
     return this.row(this.schedule.entries[index].line);
   }
 
-  /** @param {number} index */
+  /**
+   * What an entry is to mean, to be changed.
+   * @param {number} index
+   */
   meaning(index) {
-    return /** @type {Meaning} */ (this.rowOfEntry(index).meaning);
+    const row = this.rowOfEntry(index);
+    const { kind, off, value, chunk, blend } = /** @type {Meaning} */ (row.meaning);
+    return (row.meaning = { kind, off, value, chunk, blend });
   }
 
   /**
@@ -91,13 +95,13 @@ export class Draft {
    */
   replace([from, to], text) {
     let low = 0;
-    let high = this.schedule.entries.length && this.rowOf.size;
+    let high = this.written.length;
     while (low + 1 < high) {
       const middle = (low + high) >> 1;
       if (/** @type {Line} */ (this.row(middle + 1).line).start <= from) low = middle;
       else high = middle;
     }
-    this.row(low + 1).changes.push({ from, to, text });
+    (this.row(low + 1).changes ??= []).push({ from, to, text });
   }
 
   /**
@@ -261,7 +265,7 @@ export class Draft {
     const rows = lines.map((text) => ({
       text: text + this.lineBreak,
       line: null,
-      changes: [],
+      changes: null,
       removed: false,
       meaning: null,
     }));
@@ -308,11 +312,10 @@ export class Draft {
    */
   finish(selected) {
     const rows = this.rows.filter((row) => !row.removed);
-    const numbers = new Map();
     let text = "";
     rows.forEach((row, i) => {
       let line = row.text;
-      for (const { from, to, text } of [...row.changes].sort((a, b) => b.from - a.from || b.to - a.to)) {
+      for (const { from, to, text } of (row.changes ?? []).sort((a, b) => b.from - a.from || b.to - a.to)) {
         const start = /** @type {Line} */ (row.line).start;
         line = line.slice(0, from - start) + text + line.slice(to - start);
       }
@@ -320,7 +323,6 @@ export class Draft {
       const isNew = (/** @type {Row | undefined} */ other) => other && other.line?.number !== (row.line?.number ?? -9) + 1;
       if (i + 1 < rows.length && !isHard && (isNew(rows[i + 1]) || !/[\v\f\x1c-\x1e\x85\u2028\u2029]$/.test(line)))
         line += this.lineBreak;
-      numbers.set(row, { at: text.length });
       text += line;
     });
     const schedule = readSchedule(text, this.schedule.fps);

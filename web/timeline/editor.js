@@ -49,6 +49,8 @@ export class Editor {
     this.entry = null;
     this.message = "";
     this.isDrawn = true;
+    this.stageHeight = 0;
+    this.scrolled = 0;
     this.returnTo = document.activeElement;
 
     this.gestures = new Gestures(session, this.lanes, {
@@ -117,7 +119,8 @@ export class Editor {
     this.spacer = h("div");
     this.scroll = h("div", { className: "scroll", "aria-hidden": "true", tabIndex: -1 }, this.spacer);
     this.scroll.addEventListener("scroll", () => {
-      const left = this.scroll.scrollLeft / this.lanes.scale.zoom;
+      this.scrolled = this.scroll.scrollLeft;
+      const left = this.scrolled / this.lanes.scale.zoom;
       if (Math.abs(left - this.lanes.scale.left) * this.lanes.scale.zoom < 2) return;
       this.lanes.scale.left = left;
       session.changed();
@@ -144,21 +147,20 @@ export class Editor {
     this.onRefused = (/** @type {Event} */ event) => this.refused(/** @type {CustomEvent<edits.EditError>} */ (event).detail);
     session.addEventListener("change", this.onChange);
     session.addEventListener("refused", this.onRefused);
-    this.resize = new ResizeObserver(() => {
-      const width = this.lanes.element.clientWidth;
-      if (width) this.lanes.scale.width = width;
-      this.draw();
-    });
+    // Sizes are read here alone: to read them while drawing would have the page laid out twice.
+    this.resize = new ResizeObserver(() => this.measure());
     this.resize.observe(this.lanes.element);
+    this.resize.observe(this.stage);
   }
 
   /** After its element is in the page. */
   start() {
     window.addEventListener("keydown", this.onKey, true);
     window.addEventListener("keyup", this.onKey, true);
-    this.lanes.scale.width = this.lanes.element.clientWidth || 800;
+    this.measure();
     this.fit();
     this.render();
+    this.measure();
     this.lanes.lanes.prompts.focus({ preventScroll: true });
   }
 
@@ -174,6 +176,13 @@ export class Editor {
     if (this.returnTo instanceof HTMLElement && this.returnTo.isConnected) this.returnTo.focus({ preventScroll: true });
   }
 
+  measure() {
+    this.lanes.scale.width = this.lanes.element.clientWidth || 800;
+    this.stageHeight = this.stage.clientHeight;
+    this.renderLabels();
+    this.draw();
+  }
+
   /** Once for all that changes within a frame. */
   draw() {
     if (!this.isDrawn) return;
@@ -186,8 +195,9 @@ export class Editor {
 
   render() {
     const { session, lanes } = this;
+    const hadSound = !lanes.lanes.sound.hidden;
     lanes.render();
-    this.renderLabels();
+    if (hadSound === lanes.lanes.sound.hidden) this.renderLabels();
     this.renderBar();
     this.renderStatus();
     this.renderSide();
@@ -195,7 +205,8 @@ export class Editor {
     const last = Math.max(session.end, session.blocks.at(-1)?.end ?? 0, lanes.scale.right);
     setStyle(this.spacer, { width: `${Math.round(last * lanes.scale.zoom)}px` });
     const left = Math.round(lanes.scale.left * lanes.scale.zoom);
-    if (Math.abs(this.scroll.scrollLeft - left) > 1) this.scroll.scrollLeft = left;
+    if (Math.abs(this.scrolled - left) > 1) this.scroll.scrollLeft = left;
+    this.scrolled = left;
   }
 
   renderLabels() {
@@ -294,6 +305,7 @@ export class Editor {
     this.session.select([index]);
     this.entry = new EntryForm(this, index);
     this.stage.append(this.entry.element);
+    this.entry.measure();
     this.lanes.scale.reveal(entries[index].chunk || 0);
     this.placeEntry();
     const field = this.entry.files ?? this.entry.value;
@@ -309,17 +321,15 @@ export class Editor {
     const isGone = !entry || (entry.kind !== form.kind && entry.kind !== "unknown");
     if (isGone) return this.closeEntry();
     form.render();
-    const lane = this.lanes.lanes[form.kind === "image" ? "pictures" : form.kind === "seed" ? "seeds" : "prompts"];
-    const x = this.lanes.scale.x(entry.chunk || 0);
-    const { clientWidth, clientHeight } = this.stage;
-    const left = Math.max(4, Math.min(x, clientWidth - form.element.offsetWidth - 4));
-    const top = Math.max(2, Math.min(lane.offsetTop + 24, clientHeight - form.element.offsetHeight - 4));
+    const { scale } = this.lanes;
+    const left = Math.max(4, Math.min(scale.x(entry.chunk || 0), scale.width - form.width - 4));
+    const top = Math.max(2, Math.min(form.laneTop + 24, this.stageHeight - form.height - 4));
     setStyle(form.element, { left: `${left}px`, top: `${top}px` });
   }
 
   closeEntry() {
     const had = this.entry?.element.contains(document.activeElement);
-    this.entry?.element.remove();
+    this.entry?.stop();
     this.entry = null;
     if (had) this.lanes.lanes[this.lanes.lane].focus({ preventScroll: true });
     this.session.changed();
@@ -362,7 +372,7 @@ export class Editor {
         h("button", { type: "button", textContent: say("cancel"), onclick: () => this.closeOverlay() }),
       ),
     );
-    setStyle(panel, { left: `${Math.max(4, Math.min(this.lanes.scale.x(chunk), this.stage.clientWidth - 364))}px`, top: "4px" });
+    setStyle(panel, { left: `${this.overlayLeft(chunk)}px`, top: "4px" });
     this.openOverlay(panel, this.stage);
     list.focus();
     this.host.listPictures().then(
@@ -488,6 +498,12 @@ export class Editor {
     parent.append(element);
   }
 
+  /** @param {number} chunk */
+  overlayLeft(chunk) {
+    const { scale } = this.lanes;
+    return Math.max(4, Math.min(scale.x(chunk), scale.width - 364));
+  }
+
   closeOverlay() {
     this.overlay?.remove();
     this.overlay = undefined;
@@ -600,7 +616,7 @@ export class Editor {
     onKey(panel, (event) => {
       if (event.key === "Escape") this.closeOverlay();
     });
-    setStyle(panel, { left: `${Math.max(4, Math.min(this.lanes.scale.x(chunk), this.stage.clientWidth - 364))}px`, top: "40px" });
+    setStyle(panel, { left: `${this.overlayLeft(chunk)}px`, top: "40px" });
     this.openOverlay(panel, this.stage);
     go.focus();
   }

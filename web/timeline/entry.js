@@ -62,7 +62,27 @@ export class EntryForm {
     );
     this.blend.addEventListener("change", () => this.edit((s) => edits.setBlend(s, this.index, Number(this.blend.value))));
     onKey(this.element, (event) => this.key(event));
+    this.width = 0;
+    this.height = 0;
+    this.laneTop = 0;
+    this.resize = new ResizeObserver(() => {
+      this.measure();
+      editor.draw();
+    });
+    this.resize.observe(this.element);
     this.render();
+  }
+
+  measure() {
+    const { lanes } = this.editor.lanes;
+    this.width = this.element.offsetWidth;
+    this.height = this.element.offsetHeight;
+    this.laneTop = lanes[this.kind === "image" ? "pictures" : this.kind === "seed" ? "seeds" : "prompts"].offsetTop;
+  }
+
+  stop() {
+    this.resize.disconnect();
+    this.element.remove();
   }
 
   get entry() {

@@ -29,6 +29,8 @@ class Timeline {
     this.node = node;
     this.session = new Session(String(widgetOf(node, "schedule")?.value ?? ""), Number(widgetOf(node, "fps")?.value) || 24);
     this.sampler = ""; // its path
+    /** @type {{id: string, name: string}[]} */
+    this.samplers = [];
     this.stale = true; // whether the server is to be asked
     this.key = "";
     this.seed = "0";
@@ -104,6 +106,7 @@ class Timeline {
   lookAtFilm(place) {
     const { session } = this;
     const samplers = samplersOf(place);
+    this.samplers = samplers.map((s) => ({ id: pathOf(s), name: String(s.node.title) }));
     const sampler = samplers.find((s) => pathOf(s) === this.sampler) ?? samplers[0] ?? null;
     const path = sampler ? pathOf(sampler) : "";
     const key = `${rootGraph().id} ${path}`;
@@ -184,7 +187,7 @@ function makeHost(timeline) {
       const { name, subfolder } = await answer.json();
       return subfolder ? `${subfolder}/${name}` : name;
     },
-    samplers: () => (timeline.place ? samplersOf(timeline.place) : []).map((s) => ({ id: pathOf(s), name: s.node.title })),
+    samplers: () => timeline.samplers,
     sampler: () => timeline.sampler,
     chooseSampler: (/** @type {string} */ id) => {
       timeline.sampler = id;

@@ -33,6 +33,8 @@ export class Lanes {
     this.id = `helios-lanes-${(count += 1)}`;
     /** @type {LaneName} */
     this.lane = "prompts";
+    /** @type {Set<string>} of what is in the page */
+    this.ids = new Set();
     /** @type {LaneChunk[]} */
     this.chunks = [];
     /** @type {{chunk: number, before: boolean} | null} where what is dragged would go */
@@ -75,6 +77,7 @@ export class Lanes {
 
   render() {
     const { session, scale } = this;
+    this.ids.clear();
     this.renderRuler();
     this.renderPrompts();
     this.renderMarks("pictures", "image");
@@ -109,7 +112,7 @@ export class Lanes {
 
   /** @param {string} id */
   exists(id) {
-    return this.element.querySelector(`#${id}`) ? id : null;
+    return this.ids.has(id) ? id : null;
   }
 
   renderRuler() {
@@ -120,7 +123,7 @@ export class Lanes {
       ticks(scale, unit, session.schedule.fps),
       (tick) => tick.label,
       (element, tick) => {
-        element.className = "tick";
+        setAttribute(element, "class", "tick");
         setText(element, tick.label);
         setStyle(element, { left: `${scale.x(tick.chunk)}px` });
       },
@@ -223,7 +226,7 @@ export class Lanes {
           const url = this.pictureUrl(entry.value).replace(/"/g, "%22");
           setStyle(element, { "background-image": `url("${url}")` });
           setText(element, "");
-          element.title = entry.value;
+          setAttribute(element, "title", entry.value);
         } else setText(element, entry.value);
         const off = entry.off ? `${say("is_off")}: ` : "";
         const how = entry.blend ? `, ${say("blend_n", { n: entry.blend })}` : "";
@@ -277,7 +280,7 @@ export class Lanes {
         if (this.compact) return;
         const where = isOne ? say("chunk_n", { n: chunk }) : say("chunks_a_b", { a: start, b: end - 1 });
         const label = `${where}: ${say(`status_${status}`)}`;
-        element.title = label;
+        setAttribute(element, "title", label);
         this.option(element, isOne ? `${this.id}-chunk-${chunk}` : `${this.id}-chunks-${chunk}`, isSelected, label);
       },
     );
@@ -304,6 +307,7 @@ export class Lanes {
    */
   option(element, id, isSelected, label) {
     if (this.compact) return;
+    this.ids.add(id);
     setAttribute(element, "role", "option");
     setAttribute(element, "id", id);
     setAttribute(element, "aria-selected", isSelected ? "true" : "false");

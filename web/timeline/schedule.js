@@ -236,20 +236,37 @@ function readEntry(text, lines, fps) {
       );
       break;
     }
-  const { spans } = found;
-  const one = (/** @type {Span | undefined} */ span) => (span ? place(lines, span)[0] : undefined);
-  const start = spans.start ? place(lines, spans.start) : [];
-  return {
-    line,
-    lines,
-    kind: mistake ? "unknown" : found.kind,
-    off: found.off,
-    value: found.value,
-    start: found.start,
-    chunk: start.length ? Math.ceil(exactChunk(found.start, fps) - 1e-6) + 0 : NaN, // never -0
-    blend: found.blend,
-    mistake,
-    spans: {
+  return new ReadEntry(lines, found, mistake, found.start ? Math.ceil(exactChunk(found.start, fps) - 1e-6) + 0 : NaN); // never -0
+}
+
+/** An entry of a text. Where its parts stand is looked up when it is asked for: while a text is typed, only for one. */
+class ReadEntry {
+  /**
+   * @param {Line[]} lines
+   * @param {Parsed} found
+   * @param {Mistake | null} mistake
+   * @param {number} chunk
+   */
+  constructor(lines, found, mistake, chunk) {
+    this.found = found;
+    this.line = lines[0].number;
+    this.lines = lines;
+    /** @type {Entry["kind"]} */
+    this.kind = mistake ? "unknown" : found.kind;
+    this.off = found.off;
+    this.value = found.value;
+    this.start = found.start;
+    this.chunk = chunk;
+    this.blend = found.blend;
+    this.mistake = mistake;
+  }
+
+  /** @returns {Entry["spans"]} */
+  get spans() {
+    const { spans } = this.found;
+    const one = (/** @type {Span | undefined} */ span) => (span ? place(this.lines, span)[0] : undefined);
+    const start = spans.start ? place(this.lines, spans.start) : [];
+    return {
       off: one(spans.off),
       head: one(spans.head),
       start: start.length ? [start[0][0], start[start.length - 1][1]] : undefined, // a unit may stand in the next line
@@ -257,9 +274,9 @@ function readEntry(text, lines, fps) {
       image: one(spans.image),
       transition: one(spans.transition),
       count: one(spans.count),
-      value: place(lines, spans.value),
-    },
-  };
+      value: place(this.lines, spans.value),
+    };
+  }
 }
 
 /**
