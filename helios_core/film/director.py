@@ -63,9 +63,8 @@ def note_of(schedule: PromptSchedule, chunk: int) -> dict:
     segment = [s for s in schedule.segments if s.start <= chunk][-1]
     begun = [k for k in schedule.keyframes if k.start <= chunk]
     note = {"prompt": segment.text}
-    if (words := schedule.words_at(chunk)) != (
-        (1.0, segment.text),
-    ):  # a blend's first chunk still has the words before
+    words = schedule.words_at(chunk)
+    if words != ((1.0, segment.text),):  # in a blend, whose first chunk still has the words before
         note["words"] = [[round(weight, 6), text] for weight, text in words]
     if picture := schedule.picture_at(chunk):
         note["picture"] = {"file": picture.name, "weight": round(picture.weight(chunk), 6)}

@@ -1,4 +1,4 @@
-"""A film of 2,000 chunks and 500 prompts: what the timeline puts into the page, and how long a drag and a letter take."""
+"""A film of 2,000 chunks and 500 prompts: what the timeline puts into the page, how long a drag and a letter take."""
 
 import json
 from bisect import bisect_right
