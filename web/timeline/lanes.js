@@ -65,7 +65,8 @@ export class Lanes {
 
   /** @param {LaneName} name */
   makeLane(name) {
-    const lane = h("div", { className: `lane ${name}`, "aria-label": say(`lane_${name}`), "aria-multiselectable": "true" });
+    const lane = h("div", { className: `lane ${name}` });
+    if (!this.compact) lane.setAttribute("aria-label", say(`lane_${name}`));
     lane.dataset.lane = name;
     return lane;
   }
@@ -84,13 +85,14 @@ export class Lanes {
     this.renderMarks("seeds", "seed");
     this.renderSound();
     this.renderChunks();
+    if (this.compact) this.describeAll();
     for (const [name, lane] of Object.entries(this.lanes)) {
-      if (name === "sound") continue;
+      if (name === "sound" || this.compact) continue;
       const isEmpty = !lane.childElementCount;
       setAttribute(lane, "role", isEmpty ? "group" : "listbox");
       setAttribute(lane, "aria-multiselectable", isEmpty || name === "chunks" ? null : "true");
-      setAttribute(lane, "tabindex", this.compact ? null : name === this.lane ? "0" : "-1");
-      setAttribute(lane, "aria-activedescendant", this.compact || isEmpty ? null : this.activeIn(/** @type {LaneName} */ (name)));
+      setAttribute(lane, "tabindex", name === this.lane ? "0" : "-1");
+      setAttribute(lane, "aria-activedescendant", isEmpty ? null : this.activeIn(/** @type {LaneName} */ (name)));
     }
     setStyle(this.playhead, { transform: `translateX(${scale.x(session.playhead)}px)` });
     this.playhead.hidden = session.playhead < scale.left || session.playhead > scale.right;
@@ -99,6 +101,15 @@ export class Lanes {
     this.beyond.hidden = end > scale.width;
     this.insertion.hidden = !this.target;
     if (this.target) setStyle(this.insertion, { left: `${scale.x(this.target.chunk)}px` });
+  }
+
+  /** In the node it is one picture, with the button beside it to open what can be read. */
+  describeAll() {
+    const { film, blocks, schedule } = this.session;
+    const n = film.end - film.first;
+    const length = say("film_length", { n, seconds: formatTime(n, "seconds", schedule.fps) });
+    setAttribute(this.element, "role", "img");
+    setAttribute(this.element, "aria-label", `${say("timeline")}: ${say("many", { n: blocks.length })}, ${length}`);
   }
 
   /** @param {LaneName} name */
