@@ -8,7 +8,9 @@ from pathlib import Path
 STOCK_NOISE = re.compile(
     r"404 \(Not Found\).*/(user\.css|favicon\.ico|api/userdata[/?].*)$"
     r"|^ComfyApp graph accessed before initialization"
+    r"|^subgraph poofed after load"
     r"|Content Security Policy.*/assets/missingModelDownload"
+    r"|^(Connecting to|Fetch API cannot load) .?https://huggingface.co/Comfy-Org"
 )
 
 EMPTY_WORKFLOW = {"version": 0.4, "nodes": [], "links": [], "last_node_id": 0, "last_link_id": 0}

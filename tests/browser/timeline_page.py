@@ -7,15 +7,14 @@ SET_TEXT = f"""text => {{
     widget.value = text;
     widget.callback?.(text);
 }}"""
-# The middle of a lane at a chunk, as the ruler says it.
-PLACE = """([root, lane, chunk, down]) => {
+# A point of a lane at a time, as the ruler says it.
+PLACE = """([root, lane, time, down]) => {
     const lanes = document.querySelector(`${root} .helios-lanes`);
     const box = lanes.querySelector(lane === "ruler" ? ".ruler" : `[data-lane=${lane}]`).getBoundingClientRect();
     const zoom = lanes.getBoundingClientRect().width / lanes.offsetWidth;
-    const block = lanes.querySelector(".block");
     const ticks = [...lanes.querySelectorAll(".tick")].map(t => [parseFloat(t.textContent), parseFloat(t.style.left)]);
     const [[a, x], [b, y]] = [ticks[0], ticks[ticks.length - 1]];
-    return [box.left + (x + (chunk - a) * (y - x) / (b - a)) * zoom, box.top + box.height * down];
+    return [box.left + (x + (time - a) * (y - x) / (b - a)) * zoom, box.top + box.height * down];
 }"""
 EDITOR, STRIP = ".helios-timeline", ".helios-strip"
 
@@ -53,7 +52,8 @@ class TimelinePage:
         self.page.locator(f"{EDITOR} button[aria-label='{name}']").first.click()
 
     def at(self, lane: str, chunk: float, down: float = 0.5, root: str = EDITOR) -> tuple[float, float]:
-        return tuple(self.page.evaluate(PLACE, [root, lane, chunk, down]))
+        time = chunk if root == EDITOR else chunk * 33 / 24  # the strip's ruler says seconds
+        return tuple(self.page.evaluate(PLACE, [root, lane, time, down]))
 
     def click(self, lane: str, chunk: float, **options) -> None:
         self.page.mouse.click(*self.at(lane, chunk), **options)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from training.measure import apart, follow, ground_of, look, motion_of, usual_shape
+from training.world import Scene, Thing, make_film
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,9 @@ def distance(a: np.ndarray, b: np.ndarray, colour: str) -> float:
     (pixels,) = apart(look([a]), look([b]), colour)
     assert not np.isnan(pixels), f"no {colour} thing"
     return float(pixels)
+
+
+def drawn(thing: Thing, ground: str, chunks=1, right=0) -> torch.Tensor:
+    """A film of the demo's world, as it would be drawn; moved to the right by so many pixels."""
+    film = make_film([Scene(ground, (thing,))] * chunks, [1.0] * chunks, np.random.default_rng(3))
+    return torch.from_numpy(np.roll(film, right, axis=2))

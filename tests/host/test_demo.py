@@ -4,23 +4,16 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from comfy_server import ExecutionFailed
 from helios_core.media.codecs import cpu_dtype
 from models import DEMO_SIZE, NEGATIVE, DemoGraph
-from seen import Sight, distance, seen
-from training.world import Scene, Thing, make_film
+from seen import Sight, distance, drawn, seen
+from training.world import Thing
 
 STAR = "A large red star moves right on a navy background."
 A_STAR = Sight("navy", (("red", "star", "right"),))
-
-
-def drawn(thing: Thing, ground: str, chunks=1, right=0) -> torch.Tensor:
-    """A film of the demo's world, as it would be drawn; moved to the right by so many pixels."""
-    film = make_film([Scene(ground, (thing,))] * chunks, [1.0] * chunks, np.random.default_rng(3))
-    return torch.from_numpy(np.roll(film, right, axis=2))
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ export class Editor {
     // Nothing that happens here is the canvas' business: neither its keys nor what is dropped.
     onKey(this.element, (event) => this.key(event));
     this.onKey = (/** @type {KeyboardEvent} */ event) => passKey(event, this.element);
-    for (const type of ["pointerdown", "pointerup", "mousedown", "dblclick", "contextmenu", "wheel", "copy", "cut"])
+    for (const type of ["pointerdown", "pointerup", "mousedown", "mouseup", "dblclick", "contextmenu", "wheel", "copy", "cut"])
       this.element.addEventListener(type, (event) => event.stopPropagation());
     this.element.addEventListener("paste", (event) => this.pasteEvent(event));
     this.element.addEventListener("dragover", (event) => {

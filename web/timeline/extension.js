@@ -263,6 +263,26 @@ function capture() {
   else tracker?.checkState?.();
 }
 
+/**
+ * The host undoes at each Ctrl+Z on the page, and looks for changes at every other key. In the editor both are its own:
+ * one step there is one point of the host's.
+ */
+function keepKeys() {
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  const prototype = tracker && Object.getPrototypeOf(tracker);
+  const { undoRedo } = prototype ?? {};
+  if (!undoRedo || undoRedo.leavesHelios) return;
+  prototype.undoRedo = async function (/** @type {KeyboardEvent} */ event, /** @type {any[]} */ ...rest) {
+    return isOurs(event.target) || undoRedo.call(this, event, ...rest);
+  };
+  prototype.undoRedo.leavesHelios = true;
+}
+
+/** @param {EventTarget | null} target */
+function isOurs(target) {
+  return target instanceof Element && target.closest(".helios-timeline") !== null;
+}
+
 /** @type {WeakMap<any, Timeline>} */
 const timelines = new WeakMap();
 /** @type {{editor: Editor, timeline: Timeline, path: string, graph: string} | null} */
@@ -281,6 +301,7 @@ function openEditor(node) {
   const timeline = timelineOf(node);
   const { place } = timeline;
   if (!place) return;
+  keepKeys();
   timeline.look();
   const editor = new Editor(timeline.session, timeline.host);
   editor.element.classList.toggle("helios-light", isLight());
@@ -441,7 +462,7 @@ app.registerExtension({
     looking = setInterval(lookAround, LOOK);
     // Nobody outside sees a text that is not in its box yet.
     const flush = (/** @type {Event} */ event) => {
-      if (open && !(event.target instanceof Node && open.editor.element.contains(event.target))) open.timeline.flush();
+      if (open && !isOurs(event.target)) open.timeline.flush();
     };
     for (const type of ["pointerdown", "keydown", "blur", "beforeunload"]) window.addEventListener(type, flush, true);
     const { graphToPrompt } = app;

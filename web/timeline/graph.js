@@ -12,7 +12,7 @@ import { CHUNK_FRAMES, FPS } from "./schedule.js";
 export const SCHEDULE = "HeliosPromptSchedule";
 const SAMPLERS = ["HeliosChunkSampler", "HeliosSampleToVideo"];
 const CHAIN = ["HeliosPromptSegment", "HeliosKeyframe"]; // hand a schedule on
-const INPUT = -10; // the id of a subgraph's inputs, seen from inside
+const INPUT = -10; // the id, a number or since 1.58 a text, of a subgraph's inputs, seen from inside
 const OUTPUT = -20;
 
 /** @param {Place} place */
@@ -66,7 +66,7 @@ export function sourceOf(place, name) {
   const input = node.inputs?.find((/** @type {any} */ i) => i.name === name);
   const link = linkOf(node.graph, input?.link);
   if (!link) return null;
-  if (link.origin_id === INPUT) {
+  if (Number(link.origin_id) === INPUT) {
     const outer = parents[parents.length - 1];
     if (!outer) return null;
     const around = { node: outer, parents: parents.slice(0, -1) };
@@ -106,7 +106,7 @@ function targetsOf(place, slot) {
  */
 function followLink(graph, parents, link) {
   if (!link) return [];
-  if (link.target_id === OUTPUT) {
+  if (Number(link.target_id) === OUTPUT) {
     const outer = parents[parents.length - 1];
     return outer ? targetsOf({ node: outer, parents: parents.slice(0, -1) }, link.target_slot) : [];
   }
