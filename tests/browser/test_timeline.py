@@ -1,5 +1,6 @@
 """The timeline in the page: what hands make there, and that the text in the node is the truth of it."""
 
+import json
 from pathlib import Path
 
 import av
@@ -277,6 +278,51 @@ def test_in_a_subgraph(timeline):
     assert page.evaluate(f"() => ({inner})().widgets[0].value").count(PROMPTS[0]) == 2
     (queued,) = [n for n in api_prompt(page).values() if n["class_type"] == "HeliosPromptSchedule"]
     assert queued["inputs"]["schedule"].count(PROMPTS[0]) == 2
+
+
+def test_in_two_copies_of_a_blueprint(timeline):
+    """Where text and length are on the outside: those of the copy that is chosen."""
+    page = timeline.page
+    load_workflow(page, json.loads((ROOT / "subgraphs/Helios Text to Video.json").read_text("utf-8")))
+    page.evaluate("""async () => {
+        const [first] = app.graph.nodes;
+        app.canvas.selectNode ? app.canvas.selectNode(first) : app.canvas.select(first);
+        app.canvas.copyToClipboard();
+        app.canvas.pasteFromClipboard();
+        await new Promise(r => setTimeout(r, 600));
+        const second = app.graph.nodes[1];
+        app.canvas.deselectAll?.();
+        app.canvas.selectNode ? app.canvas.selectNode(second) : app.canvas.select(second);
+    }""")
+    timeline.open()
+    page.wait_for_timeout(300)
+    timeline.go(2)
+    timeline.press("s", "Control+]")
+    page.wait_for_timeout(300)
+    values = page.evaluate("""() => app.graph.nodes.map(n => ["schedule", "length"].map(
+        name => n.widgets.find(w => w.name === name).value))""")
+    assert [(text.count("A red fox"), length) for text, length in values] == [(1, 99), (2, 132)]
+    queued = [n["inputs"] for n in api_prompt(page).values() if n["class_type"] == "HeliosPromptSchedule"]
+    assert sorted(inputs["schedule"].count("A red fox") for inputs in queued) == [1, 2]
+
+
+def test_in_app_mode(timeline):
+    """Its key opens it there too."""
+    page = timeline.page
+    timeline.text = BUILT
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
+    page.wait_for_timeout(1500)
+    try:
+        if page.get_by_role("button", name="Skip").count():
+            page.get_by_role("button", name="Skip").click()
+        timeline.open()
+        assert page.locator(f"{EDITOR} .prompts .block").count() == 4
+        timeline.go(1)
+        timeline.press("s")
+        timeline.wait_for_text(BUILT.replace("\n2:", f"\n1: {PROMPTS[0]}\n2:"))
+    finally:
+        page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
+        page.wait_for_timeout(1000)
 
 
 @pytest.mark.parametrize("zoom", [0.3, 1, 2])

@@ -28,6 +28,8 @@ class Timeline {
   constructor(node) {
     this.node = node;
     this.session = new Session(String(widgetOf(node, "schedule")?.value ?? ""), Number(widgetOf(node, "fps")?.value) || 24);
+    /** @type {any} the subgraph node it was opened from: there may be several of one subgraph */
+    this.outer = null;
     this.sampler = ""; // its path
     /** @type {{id: string, name: string}[]} */
     this.samplers = [];
@@ -50,7 +52,9 @@ class Timeline {
     const places = placesOf(rootGraph(), SCHEDULE).filter(({ node }) => node === this.node);
     const { graph } = this.node;
     const here = app.canvas?.graph === graph ? openedPath() : null;
-    return places.find(({ parents }) => here !== null && parents.map((n) => n.id).join(":") === here) ?? places[0] ?? null;
+    const isHere = (/** @type {Place} */ { parents }) =>
+      here !== null ? parents.map((n) => n.id).join(":") === here : this.outer !== null && parents.includes(this.outer);
+    return places.find(isHere) ?? places[0] ?? null;
   }
 
   /**
@@ -295,10 +299,14 @@ function timelineOf(node) {
   return timeline;
 }
 
-/** @param {any} node */
-function openEditor(node) {
+/**
+ * @param {any} node
+ * @param {any} [outer] the subgraph node that it is in
+ */
+function openEditor(node, outer = null) {
   closeEditor();
   const timeline = timelineOf(node);
+  timeline.outer = outer;
   const { place } = timeline;
   if (!place) return;
   keepKeys();
@@ -427,8 +435,10 @@ app.registerExtension({
       icon: "pi pi-sliders-h",
       function: () => {
         const [chosen] = Object.values(app.canvas?.selected_nodes ?? {});
-        const node = scheduleIn(chosen) ?? placesOf(rootGraph(), SCHEDULE)[0]?.node;
-        if (node) openEditor(node);
+        const [first] = placesOf(rootGraph(), SCHEDULE);
+        const schedule = scheduleIn(chosen);
+        if (schedule) openEditor(schedule, chosen);
+        else if (first) openEditor(first.node, first.parents.at(-1));
       },
     },
   ],
@@ -436,7 +446,7 @@ app.registerExtension({
 
   getNodeMenuItems(/** @type {any} */ node) {
     const schedule = scheduleIn(node);
-    return schedule ? [{ content: say("open"), callback: () => openEditor(schedule) }] : [];
+    return schedule ? [{ content: say("open"), callback: () => openEditor(schedule, node) }] : [];
   },
 
   setup() {
