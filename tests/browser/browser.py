@@ -79,10 +79,13 @@ RUN = """async () => {
 
 
 @contextmanager
-def opened_page(server, chromium, vue: bool = False):
-    """A page of a server's frontend, as of somebody who was never there; `vue` is for Nodes 2.0."""
+def opened_page(server, chromium, vue: bool = False, **screen):
+    """A page of a server's frontend, as of somebody who was never there; `vue` is for Nodes 2.0.
+
+    `screen`: a device_scale_factor, has_touch, reduced_motion.
+    """
     server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue})
-    context = chromium.new_context(viewport={"width": 1600, "height": 1000}, locale="en-US")
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000}, locale="en-US", **screen)
     page = context.new_page()
     page.errors = []
 

@@ -58,6 +58,7 @@ def any_page(request, chromium):
 
 @pytest.fixture
 def timeline(any_page):
+    """On a film of one prompt and nine chunks."""
     load_workflow(any_page, shipped(FILM))
     timeline = TimelinePage(any_page)
     timeline.text = f"0: {PROMPTS[0]}\n"
@@ -127,6 +128,7 @@ def test_built_by_hand(timeline, build):
     timeline.wait_for_text(BUILT)
 
 
+@pytest.mark.parametrize("any_page", ["1.58 Nodes 2.0"], indirect=True)
 def test_undone_step_by_step(timeline):
     first = timeline.text
     build_by_keys(timeline)
@@ -165,6 +167,7 @@ def frames_of(server) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]).astype(np.float32) / 255
 
 
+@pytest.mark.parametrize("any_page", ["1.58 Nodes 2.0"], indirect=True)
 def test_what_was_built_is_the_film(timeline):
     """Each prompt, the picture and the seed, in the right chunk; what is off is nowhere."""
     page = timeline.page
@@ -350,6 +353,7 @@ def test_the_strip_is_dragged_at_any_zoom(timeline, zoom):
     assert abs(page.evaluate(edges)[1] - end[0]) <= 1
 
 
+@pytest.mark.parametrize("any_page", ["1.58 Nodes 2.0"], indirect=True)
 def test_an_input_method_is_left_alone(timeline):
     """Letters that are not words yet do not go into the text; the caret stays."""
     page = timeline.page
@@ -373,6 +377,7 @@ def test_an_input_method_is_left_alone(timeline):
     timeline.wait_for_text(f"0: {PROMPTS[0]} and 夜!\n")
 
 
+@pytest.mark.parametrize("any_page", ["1.58 Nodes 2.0"], indirect=True)
 def test_nobody_is_left_out(timeline):
     """axe-core finds nothing, in any of its panels, dark and light."""
     page = timeline.page
@@ -400,6 +405,7 @@ def test_nobody_is_left_out(timeline):
     set_setting(page, "Comfy.ColorPalette", "dark")
 
 
+@pytest.mark.parametrize("any_page", ["1.58 Nodes 2.0"], indirect=True)
 def test_it_speaks_chinese(timeline):
     page = timeline.page
     set_setting(page, "Comfy.Locale", "zh")
@@ -417,3 +423,37 @@ def test_it_speaks_chinese(timeline):
         set_setting(page, "Comfy.Locale", "en")
         page.reload()
         wait_until_ready(page)
+
+
+def test_fingers_on_a_fine_screen(server, chromium):
+    """A finger drags an edge, two fingers zoom; nothing moves by itself where that is not wanted."""
+    with opened_page(server, chromium, device_scale_factor=2, has_touch=True, reduced_motion="reduce") as page:
+        load_workflow(page, shipped(FILM))
+        timeline = TimelinePage(page)
+        timeline.text = f"0: {PROMPTS[0]}\n3: {PROMPTS[1]}\n6: {PROMPTS[2]}\n"
+        timeline.open()
+        cdp = page.context.new_cdp_session(page)
+
+        def touch(kind, *points):
+            points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+            cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        (x, y), (to, _) = timeline.at("prompts", 3), timeline.at("prompts", 5)
+        touch("touchStart", (x + 4, y))
+        for share in (0.2, 0.6, 1):
+            touch("touchMove", (x + 4 + (to - x) * share, y))
+        touch("touchEnd")
+        timeline.wait_for_text(f"0: {PROMPTS[0]}\n5: {PROMPTS[1]}\n6: {PROMPTS[2]}\n")
+        edge = "() => document.querySelectorAll('.helios-timeline .prompts .block')[1].getBoundingClientRect().left"
+        page.wait_for_timeout(200)
+        assert abs(page.evaluate(edge) - to) <= 1
+
+        zoom = timeline.at("ruler", 1)[0] - timeline.at("ruler", 0)[0]
+        x, y = timeline.at("pictures", 4)
+        touch("touchStart", (x - 40, y), (x + 40, y))
+        for spread in (60, 90, 120):
+            touch("touchMove", (x - spread, y), (x + spread, y))
+        touch("touchEnd")
+        page.wait_for_timeout(200)
+        assert timeline.at("ruler", 5)[0] - timeline.at("ruler", 4)[0] > 1.5 * zoom
+        assert page.errors == []

@@ -1,4 +1,4 @@
-"""The lane of chunks says what is on disk, after edits, a cancel, a kill and a restart; takes are kept and found again."""
+"""The lane of chunks says what is on disk, after edits, a cancel, a kill and a restart; takes are kept and found."""
 
 import json
 
