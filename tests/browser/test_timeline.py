@@ -1,6 +1,8 @@
 """The timeline in the page: what hands make there, and that the text in the node is the truth of it."""
 
+import io
 import json
+import wave
 from pathlib import Path
 
 import av
@@ -457,3 +459,124 @@ def test_fingers_on_a_fine_screen(server, chromium):
         page.wait_for_timeout(200)
         assert timeline.at("ruler", 5)[0] - timeline.at("ruler", 4)[0] > 1.5 * zoom
         assert page.errors == []
+
+
+FOUR = "0: a star\n2: a bar\n4 blend 2: a square\n7: the end\n3 image: 0 triangle.png\n5 seed 7\n"
+# What a hand does by mouse and what it does by keys, for the same text; in each the second prompt is selected.
+EDITS = {
+    "roll": (lambda t: t.drag(t.at("prompts", 2), t.at("prompts", 3)), ["Alt+ArrowRight"]),
+    "ripple": (lambda t: t.drag(t.at("prompts", 2), t.at("prompts", 3), key="Alt"), ["Alt+Shift+ArrowRight"]),
+    "move": (lambda t: t.drag(t.at("prompts", 2.5), t.at("prompts", 3.5)), ["."]),
+    "reorder": (lambda t: t.drag(t.at("prompts", 2.5), t.at("prompts", 6.8)), [">"]),
+    "split": (lambda t: (t.click("ruler", 3), t.button("Split at the playhead")), ["ArrowRight", "s"]),
+    "merge": (lambda t: t.button("Merge with the next"), ["m"]),
+    "duplicate": (lambda t: t.button("Duplicate"), ["d"]),
+    "delete": (lambda t: t.button("Delete, the one before holds on"), ["Delete"]),
+    "ripple delete": (lambda t: t.button("Delete, and what follows moves up"), ["Shift+Delete"]),
+    "off": (lambda t: t.button("Switch off or on"), ["o"]),
+    "blend": (lambda t: t.button("Cut or blend"), ["b"]),
+    "longer film": (lambda t: t.drag(t.at("ruler", 9), t.at("ruler", 10)), ["Control+]"]),
+}
+
+
+@pytest.mark.parametrize("any_page", ["1.58 Nodes 2.0"], indirect=True)
+def test_mouse_and_keys_make_the_same(timeline):
+    page = timeline.page
+    length = (
+        "() => app.graph.nodes.find(n => n.type === 'HeliosChunkSampler').widgets.find(w => w.name === 'length').value"
+    )
+    timeline.text = FOUR
+    timeline.open()
+    made = {}
+    for name, (mouse, keys) in EDITS.items():
+        found = []
+        for act in (lambda: mouse(timeline), lambda: timeline.press(*keys)):  # noqa: B023
+            timeline.click("prompts", 2.6)
+            timeline.go(2)
+            timeline.press("Control+a")
+            timeline.click("prompts", 2.6)
+            timeline.go(2)
+            act()
+            page.wait_for_timeout(120)
+            found.append((timeline.text, page.evaluate(length)))
+            if timeline.text != FOUR:
+                timeline.press("Control+z")
+            page.evaluate(
+                "() => (app.graph.nodes.find(n => n.type === 'HeliosChunkSampler').widgets"
+                ".find(w => w.name === 'length').value = 297)"
+            )
+            timeline.wait_for_text(FOUR)
+            page.wait_for_timeout(250)
+        assert found[0] == found[1] != (FOUR, 297), name
+        made[name] = found[0][0]
+    assert made["roll"] == FOUR.replace("2: a bar", "3: a bar")
+    assert made["ripple"].startswith("0: a star\n3: a bar\n5 blend 2: a square\n8: the end\n4 image")
+    assert made["move"] == FOUR.replace("2: a bar", "3: a bar").replace("4 blend", "5 blend")
+    assert made["reorder"].startswith("0: a star\n2 blend 2: a square\n5: a bar\n7: the end\n6 image")
+
+
+@pytest.mark.parametrize("any_page", ["1.58 Nodes 2.0"], indirect=True)
+def test_several_at_once_and_the_clipboard(timeline):
+    page = timeline.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    timeline.text = FOUR
+    timeline.open()
+    timeline.click("prompts", 2.5)
+    page.keyboard.down("Shift")
+    timeline.click("prompts", 5.5)
+    page.keyboard.up("Shift")
+    timeline.press("Control+c")
+    assert page.evaluate("() => navigator.clipboard.readText()") == "0: a bar\n2 blend 2: a square\n"
+    timeline.press("End", "Control+v")
+    timeline.wait_for_text(FOUR.replace("7: the end\n", "7: the end\n8: a bar\n10 blend 2: a square\n13: the end\n"))
+    timeline.press("Control+z", "Control+a", "b", "o")
+    page.wait_for_timeout(100)
+    assert "stays" in page.locator(f"{EDITOR} .wrong").inner_text() or timeline.text == FOUR
+    page.locator(f"{EDITOR} input[type=search]").fill("SQUARE")
+    page.keyboard.press("Enter")
+    assert page.locator(f"{EDITOR} .block.selected").inner_text() == "a square"
+
+
+@pytest.mark.parametrize("any_page", ["1.58 Nodes 2.0"], indirect=True)
+def test_dropped_files(timeline):
+    """A picture goes to the chunk it was dropped on, a sound into a lane; the canvas gets neither."""
+    page = timeline.page
+    timeline.text = FOUR
+    timeline.open()
+    x, y = timeline.at("prompts", 6.5)
+    drop = """async ([x, y, name, type, bytes]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], name, { type }));
+        const target = document.elementFromPoint(x, y);
+        for (const kind of ["dragover", "drop"])
+            target.dispatchEvent(new DragEvent(kind,
+                { bubbles: true, cancelable: true, clientX: x, clientY: y, dataTransfer: data }));
+    }"""
+    picture = io.BytesIO()
+    Image.new("RGB", (32, 32), (250, 140, 0)).save(picture, "PNG")
+    page.evaluate(drop, [x, y, "dropped here.png", "image/png", list(picture.getvalue())])
+    timeline.wait_for_text(FOUR.replace("5 seed 7\n", "5 seed 7\n6 image: dropped here.png\n"))
+    assert (page.server.input_dir / "dropped here.png").read_bytes() == picture.getvalue()
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes((20000 * np.sin(np.arange(16000))).astype("<i2").tobytes())
+    assert not page.locator(f"{EDITOR} .lane.sound").is_visible()
+    page.evaluate(drop, [x, y, "beat.wav", "audio/wav", list(sound.getvalue())])
+    page.locator(f"{EDITOR} .lane.sound").wait_for(state="visible")
+    page.wait_for_timeout(200)
+    painted = """() => {
+        const canvas = document.querySelector(".helios-timeline .sound canvas");
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const columns = [];
+        for (let x = 0; x < canvas.width; x += 1) {
+            let tall = 0;
+            for (let y = 0; y < canvas.height; y += 1) tall += data[4 * (y * canvas.width + x) + 3] > 0;
+            columns.push(tall / canvas.height);
+        }
+        return columns;
+    }"""
+    columns = page.evaluate(painted)
+    seconds = 9 * 1.04 * 33 / 24  # what the whole width shows
+    heard = len([c for c in columns if c > 0.4]) / len(columns) * seconds
+    assert 1.7 < heard < 2.3  # two seconds of it
