@@ -580,3 +580,50 @@ def test_dropped_files(timeline):
     seconds = 9 * 1.04 * 33 / 24  # what the whole width shows
     heard = len([c for c in columns if c > 0.4]) / len(columns) * seconds
     assert 1.7 < heard < 2.3  # two seconds of it
+
+
+def test_the_text_box_stays_where_there_is_no_timeline(server, chromium):
+    """A page of another version says so; one whose script does not load has the box alone."""
+    shown = """() => {
+        const node = app.graph.nodes.find(n => n.type === "HeliosPromptSchedule");
+        return [node.widgets[0].value, document.querySelector(".helios-strip") !== null, document.body.innerText];
+    }"""
+    script = (ROOT / "web/timeline/extension.js").read_text("utf-8").replace("const VERSION = 1;", "const VERSION = 2;")
+    answers = [lambda route: route.fulfill(body=script, content_type="text/javascript"), lambda route: route.abort()]
+    with opened_page(server, chromium) as page:
+        load_workflow(page, shipped(FILM))
+        for answer, is_said in zip(answers, (True, False), strict=True):
+            page.route("**/timeline/extension.js", answer)
+            page.reload()
+            wait_until_ready(page)
+            load_workflow(page, shipped(FILM))
+            page.wait_for_timeout(300)
+            text, has_strip, words = page.evaluate(shown)
+            assert "large yellow star" in text and not has_strip
+            assert ("The timeline is not shown: the page is of another version" in words) == is_said
+            page.unroute("**/timeline/extension.js")
+
+
+@pytest.mark.parametrize("any_page", ["1.58 Nodes 2.0"], indirect=True)
+def test_a_linked_text_is_looked_at(timeline):
+    page = timeline.page
+    page.evaluate(
+        """text => {
+            const node = LiteGraph.createNode("PrimitiveStringMultiline");
+            app.graph.add(node);
+            node.widgets[0].value = text;
+            const schedule = app.graph.nodes.find(n => n.type === "HeliosPromptSchedule");
+            node.connect(0, schedule, schedule.findInputSlot("schedule"));
+        }""",
+        FOUR,
+    )
+    page.wait_for_timeout(500)
+    timeline.open()
+    assert page.locator(f"{EDITOR} .prompts .block").count() == 4
+    assert "comes from another node" in page.locator(f"{EDITOR} .wrong").inner_text()
+    timeline.drag(timeline.at("prompts", 2), timeline.at("prompts", 3))
+    timeline.press("Home", "s", "Delete", "o")
+    assert page.locator(f"{EDITOR} .prompts .block").count() == 4
+    assert (
+        page.evaluate("() => app.graph.nodes.find(n => n.type === 'PrimitiveStringMultiline').widgets[0].value") == FOUR
+    )

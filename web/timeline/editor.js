@@ -255,7 +255,8 @@ export class Editor {
     const at = `${say("chunk_n", { n: playhead })} · ${formatTime(playhead, "seconds", schedule.fps)} · ${playhead * CHUNK_FRAMES} f`;
     setText(this.where, `${at}  |  ${session.film.name ? length : `${length} (${say("no_sampler")})`}`);
     const mistake = schedule.mistakes[0]?.message ?? "";
-    setText(this.wrong, this.message || mistake || (session.readOnly ? say("linked") : ""));
+    const note = session.readOnly ? "linked" : session.note;
+    setText(this.wrong, this.message || mistake || (note && say(note)));
   }
 
   /** @param {edits.EditError} error */

@@ -128,9 +128,29 @@ class Timeline {
       session.film = film;
       session.changed();
     }
+    this.note(place, sampler);
     this.seed = String(sampler ? (valueOf(sampler, "seed") ?? 0) : 0);
     this.lookForSound(sampler);
     if (this.stale) this.ask();
+  }
+
+  /**
+   * What the film will lack, or why it may be made anew.
+   * @param {Place} place
+   * @param {Place | null} sampler
+   */
+  note(place, sampler) {
+    const { session } = this;
+    const needsVae = session.schedule.entries.some((e) => e.kind === "image" && !e.off) && !sourceOf(place, "vae");
+    const settings = Object.entries(session.takes?.run.settings ?? {});
+    const changed = settings.some(([name, value]) => {
+      const now = sampler && valueOf(sampler, name);
+      return now !== null && now !== undefined && now !== value;
+    });
+    const note = needsVae ? "needs_vae" : changed ? "settings_changed" : "";
+    if (note === session.note) return;
+    session.note = note;
+    session.changed();
   }
 
   /**

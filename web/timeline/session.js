@@ -30,6 +30,8 @@ export class Session extends EventTarget {
     /** @type {Film} */
     this.film = { first: 0, end: 3, canSetEnd: false, name: "" };
     this.readOnly = false;
+    /** @type {"" | "needs_vae" | "settings_changed"} what is to be said of the graph */
+    this.note = "";
     this.snap = true;
     /** @type {import("./layout.js").Unit} */
     this.unit = "chunks";
