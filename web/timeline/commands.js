@@ -5,8 +5,9 @@ import { newSeed } from "./takes.js";
 
 /** @import { Editor } from "./editor.js" */
 /**
- * @typedef {{id: string, keys: string[], inBar?: boolean, edits?: boolean, run: (editor: Editor) => void}} Command
- *   `inBar`: has a button; `edits`: not where the text is read-only
+ * @typedef {{id: string, keys: string[], inBar?: boolean, edits?: boolean, byEvent?: boolean,
+ *   run: (editor: Editor) => void}} Command `inBar`: has a button; `byEvent`: the browser tells of it by an event of its
+ *   own, without which the clipboard is closed; `edits`: not where the text is read-only
  */
 
 /** @type {Command[]} */
@@ -46,9 +47,9 @@ export const COMMANDS = [
   { id: "slide_later", keys: ["."], edits: true, run: (editor) => slide(editor, 1) },
   { id: "order_earlier", keys: ["<"], edits: true, run: (editor) => reorder(editor, -1) },
   { id: "order_later", keys: [">"], edits: true, run: (editor) => reorder(editor, 1) },
-  { id: "copy", keys: ["Ctrl+c"], run: (editor) => editor.copy() },
-  { id: "cut_out", keys: ["Ctrl+x"], edits: true, run: (editor) => editor.copy() && remove(editor, false) },
-  { id: "paste", keys: [], edits: true, run: (editor) => editor.paste() }, // Ctrl+V comes as an event of its own
+  { id: "copy", keys: ["Ctrl+c"], byEvent: true, run: (editor) => editor.copy() },
+  { id: "cut_out", keys: ["Ctrl+x"], byEvent: true, edits: true, run: (editor) => editor.copy() && remove(editor, false) },
+  { id: "paste", keys: ["Ctrl+v"], byEvent: true, edits: true, run: (editor) => editor.paste() },
   { id: "select_all", keys: ["Ctrl+a"], run: (editor) => editor.session.select(entriesOfLane(editor)) },
   { id: "shorter", keys: ["Ctrl+["], run: (editor) => editor.setEnd(editor.session.end - 1) },
   { id: "longer", keys: ["Ctrl+]"], run: (editor) => editor.setEnd(editor.session.end + 1) },

@@ -33,6 +33,8 @@ import { say } from "./words.js";
  * @property {() => void} close
  */
 
+const HEIGHT = "Helios.timeline.height";
+
 /** @type {{text: string, length: number}} what was copied last, and how many chunks it takes */
 let clipboard = { text: "", length: 0 };
 
@@ -130,13 +132,18 @@ export class Editor {
     this.where = h("span");
     this.wrong = h("span", { className: "wrong", role: "status" });
     this.status = h("div", { className: "status" }, this.where, this.wrong);
-    this.element = h("section", { className: "helios-timeline", "aria-label": say("timeline") }, bar, this.body, this.status);
+    const grip = h("div", { className: "grip", "aria-hidden": "true" });
+    grip.addEventListener("pointerdown", (event) => this.dragHeight(event, grip));
+    this.element = h("section", { className: "helios-timeline", "aria-label": say("timeline") }, grip, bar, this.body, this.status);
+    const height = localStorage.getItem(HEIGHT);
+    if (height) this.element.style.height = height;
     // Nothing that happens here is the canvas' business: neither its keys nor what is dropped.
     onKey(this.element, (event) => this.key(event));
     this.onKey = (/** @type {KeyboardEvent} */ event) => passKey(event, this.element);
-    for (const type of ["pointerdown", "pointerup", "mousedown", "mouseup", "dblclick", "contextmenu", "wheel", "copy", "cut"])
+    for (const type of ["pointerdown", "pointerup", "mousedown", "mouseup", "dblclick", "contextmenu", "wheel"])
       this.element.addEventListener(type, (event) => event.stopPropagation());
-    this.element.addEventListener("paste", (event) => this.pasteEvent(event));
+    for (const type of ["copy", "cut", "paste"])
+      this.element.addEventListener(type, (event) => this.clipboardEvent(/** @type {ClipboardEvent} */ (event)));
     this.element.addEventListener("dragover", (event) => {
       event.preventDefault();
       event.stopPropagation();
@@ -282,7 +289,7 @@ export class Editor {
     if (event.target instanceof HTMLSelectElement && event.key !== "Escape") return;
     if (event.target instanceof HTMLButtonElement && (event.key === "Enter" || event.key === " ")) return;
     const command = commandOf(event);
-    if (!command) return;
+    if (!command || command.byEvent) return;
     event.preventDefault();
     command.run(this);
   }
@@ -430,7 +437,6 @@ export class Editor {
     const copied = edits.copy(session.schedule, indices, session.end);
     if (!copied.text) return false;
     clipboard = copied;
-    navigator.clipboard?.writeText(copied.text).catch(() => {}); // without it, it is kept here
     this.tell(say("copied", { n: indices.length }));
     return true;
   }
@@ -442,12 +448,14 @@ export class Editor {
   }
 
   /** @param {ClipboardEvent} event */
-  pasteEvent(event) {
+  clipboardEvent(event) {
     event.stopPropagation();
     if (event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement) return;
     event.preventDefault();
     const text = event.clipboardData?.getData("text/plain").replace(/\r\n/g, "\n");
-    this.paste(text || clipboard.text);
+    if (event.type === "paste") return this.paste(text || clipboard.text);
+    COMMANDS.find(({ id }) => id === (event.type === "copy" ? "copy" : "cut_out"))?.run(this);
+    event.clipboardData?.setData("text/plain", clipboard.text);
   }
 
   findNext() {
@@ -474,6 +482,22 @@ export class Editor {
   toggleSnap() {
     this.session.snap = !this.session.snap;
     this.draw();
+  }
+
+  /**
+   * The dock, higher or lower.
+   * @param {PointerEvent} down
+   * @param {HTMLElement} grip
+   */
+  dragHeight(down, grip) {
+    grip.setPointerCapture(down.pointerId);
+    const begin = this.element.offsetHeight + down.clientY;
+    grip.onpointermove = ({ clientY }) => {
+      const height = Math.min(Math.max(begin - clientY, 240), window.innerHeight - 60);
+      this.element.style.height = `${height}px`;
+      localStorage.setItem(HEIGHT, `${height}px`);
+    };
+    grip.onpointerup = () => (grip.onpointermove = null);
   }
 
   toggleFull() {

@@ -432,12 +432,12 @@ function lookAround() {
     }
     open?.editor.element.classList.toggle("helios-light", light);
   } catch (error) {
-    console.warn("Helios: the timeline could not look at the graph:", error);
-    clearInterval(looking);
+    if (!isWarned) console.warn("Helios: the timeline could not look at the graph:", error);
+    isWarned = true;
   }
 }
 
-let looking = 0;
+let isWarned = false;
 
 /** The schedule that a selected node has: its own, or one in its subgraph. */
 function scheduleIn(/** @type {any} */ node) {
@@ -489,7 +489,7 @@ app.registerExtension({
         if (timeline) timeline.stale = true;
       }
     });
-    looking = setInterval(lookAround, LOOK);
+    setInterval(lookAround, LOOK);
     // Nobody outside sees a text that is not in its box yet.
     const flush = (/** @type {Event} */ event) => {
       if (open && !isOurs(event.target)) open.timeline.flush();

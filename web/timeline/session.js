@@ -6,7 +6,7 @@ import { FPS, readSchedule } from "./schedule.js";
 
 /** @import { Edited } from "./edits.js" */
 /** @import { Schedule } from "./schedule.js" */
-/** @typedef {{schedule: Schedule, selected: number[]}} State */
+/** @typedef {{text: string, selected: number[]}} Step what undo goes back to */
 /** @typedef {{first: number, end: number, canSetEnd: boolean, name: string}} Film chunks `first` to `end` are made */
 
 /**
@@ -20,9 +20,10 @@ export class Session extends EventTarget {
    */
   constructor(text, fps = FPS) {
     super();
-    /** @type {History<State>} */
-    this.history = new History({ schedule: readSchedule(text, fps), selected: [] });
-    /** @type {State | null} what a gesture that is under way would make */
+    /** @type {History<Step>} */
+    this.history = new History({ text, selected: [] });
+    this.read = readSchedule(text, fps);
+    /** @type {Edited | null} what a gesture that is under way would make */
     this.preview = null;
     this.playhead = 0;
     /** @type {number | null} */
@@ -41,21 +42,16 @@ export class Session extends EventTarget {
     this.sound = null;
   }
 
-  /** @returns {State} */
-  get state() {
-    return this.preview ?? this.history.present;
-  }
-
   get schedule() {
-    return this.state.schedule;
+    return this.preview?.schedule ?? this.read;
   }
 
   get selected() {
-    return this.state.selected;
+    return (this.preview ?? this.history.present).selected;
   }
 
   get text() {
-    return this.history.present.schedule.text;
+    return this.history.present.text;
   }
 
   get end() {
@@ -83,18 +79,19 @@ export class Session extends EventTarget {
   edit(change, burst = "") {
     if (this.readOnly) return this.refuse(new EditError("read_only"));
     this.preview = null;
-    const { schedule } = this.history.present;
     let edited;
     try {
-      edited = change(schedule);
+      edited = change(this.read);
     } catch (error) {
       return this.refuse(error);
     }
-    if (edited.schedule.text === schedule.text) {
-      this.select(edited.selected);
+    const { schedule, selected } = edited;
+    if (schedule.text === this.text) {
+      this.select(selected);
       return true;
     }
-    this.history.push({ schedule: edited.schedule, selected: edited.selected }, burst);
+    this.history.push({ text: schedule.text, selected }, burst);
+    this.read = schedule;
     this.dispatchEvent(new CustomEvent("text", { detail: burst }));
     this.changed();
     return true;
@@ -107,7 +104,7 @@ export class Session extends EventTarget {
   show(change) {
     if (this.readOnly) return;
     try {
-      this.preview = change(this.history.present.schedule);
+      this.preview = change(this.read);
     } catch (error) {
       if (!(error instanceof EditError)) throw error;
       this.preview = null;
@@ -139,35 +136,34 @@ export class Session extends EventTarget {
   setText(text) {
     if (text === this.text) return;
     this.preview = null;
-    const state = { schedule: readSchedule(text, this.schedule.fps), selected: [] };
+    const step = { text, selected: [] };
     // Before anything is done here, it is only loaded: there is nothing to go back to.
-    if (this.history.past.length || this.history.future.length) this.history.push(state, "elsewhere");
-    else this.history.present = state;
+    if (this.history.past.length || this.history.future.length) this.history.push(step, "elsewhere");
+    else this.history.present = step;
+    this.read = readSchedule(text, this.read.fps);
     this.changed();
   }
 
   /** @param {number} fps */
   setFps(fps) {
-    const { schedule, selected } = this.history.present;
-    if (fps === schedule.fps || !(fps > 0)) return;
-    this.history.present = { schedule: readSchedule(schedule.text, fps), selected };
+    if (fps === this.read.fps || !(fps > 0)) return;
+    this.read = readSchedule(this.text, fps);
     this.changed();
   }
 
   undo() {
-    this.step(this.history.undo());
+    if (!this.readOnly) this.step(this.history.undo());
   }
 
   redo() {
-    this.step(this.history.redo());
+    if (!this.readOnly) this.step(this.history.redo());
   }
 
-  /** @param {State | null} state */
-  step(state) {
+  /** @param {Step | null} step */
+  step(step) {
     this.preview = null;
-    if (!state || this.readOnly) return;
-    if (state.schedule.fps !== this.schedule.fps)
-      this.history.present = { ...state, schedule: readSchedule(state.schedule.text, this.schedule.fps) };
+    if (!step) return;
+    this.read = readSchedule(step.text, this.read.fps);
     this.dispatchEvent(new CustomEvent("text", { detail: "" }));
     this.changed();
   }
