@@ -129,6 +129,43 @@ def test_core_and_page_agree_on_ten_thousand_texts():
     assert len(kinds) >= 12, kinds
 
 
+TELL = """
+import { readFileSync } from "node:fs";
+const at = name => new URL(name, process.argv[1]);
+const { readSchedule, used } = await import(at("schedule.js"));
+const { pictureAt, seedAt, wordsAt } = await import(at("takes.js"));
+const tell = text => {
+  const { segments, pictures, seeds } = used(readSchedule(text).entries);
+  return Array.from({ length: 16 }, (_, k) => [wordsAt(segments, k), pictureAt(pictures, k), seedAt(seeds, k, "5")]);
+};
+console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(tell)));
+"""
+
+
+def test_core_and_page_tell_each_chunk_the_same():
+    """Its words with their weights, in blends that overlap too, its picture and its seed."""
+    draw, texts = random.Random(20261129), []
+    for _ in range(300):
+        starts = sorted(draw.sample(range(1, 14), draw.randint(0, 4)))
+        lines = ["0: start", *(f"{k}{draw.choice(['', ' blend 2', ' blend 5'])}: words {k}" for k in starts)]
+        lines += [f"{k} image{draw.choice(['', ' blend 3'])}: {k}.png" for k in draw.sample(range(14), 2)]
+        lines += [f"{k} seed {draw.randrange(2**64)}" for k in draw.sample(range(14), 2)]
+        texts.append("\n".join(lines))
+    done = node("--input-type=module", "-e", TELL, (WEB / "timeline/").as_uri() + "/", input=json.dumps(texts))
+    assert done.returncode == 0, done.stderr
+    blended = 0
+    for text, chunks in zip(texts, json.loads(done.stdout), strict=True):
+        schedule = parse_schedule(text)
+        for chunk, (words, picture, seed) in enumerate(chunks):
+            assert [said for _, said in words] == [said for _, said in schedule.words_at(chunk)], text
+            assert [weight for weight, _ in words] == pytest.approx([w for w, _ in schedule.words_at(chunk)])
+            expected = schedule.picture_at(chunk)
+            assert (picture and picture["file"]) == (expected and expected.name)
+            assert seed == str(schedule.seed_at(chunk, 5))
+            blended += len(words) > 2
+    assert blended > 20
+
+
 @pytest.mark.parametrize("file", sorted(Path(__file__).parent.glob("*.test.mjs")), ids=lambda file: file.stem)
 def test_in_node(file):
     done = node("--test", "--test-reporter=spec", str(file))

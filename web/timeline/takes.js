@@ -113,7 +113,7 @@ export function pictureAt(pictures, chunk) {
 export function couldSay(prompt, said) {
   if (prompt === said) return true;
   if (!/[{\\]|\/\/|\/\*/.test(prompt)) return false;
-  const bare = prompt.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+  const bare = prompt.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "").replace(/\s+/g, " ").trim();
   let at = 0;
   const choice = () => {
     let pattern = "";
