@@ -115,6 +115,7 @@ export function couldSay(prompt, said) {
   if (!/[{\\]|\/\/|\/\*/.test(prompt)) return false;
   const bare = prompt.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "").replace(/\s+/g, " ").trim();
   let at = 0;
+  let isBalanced = true;
   const choice = () => {
     let pattern = "";
     while (at < bare.length && bare[at] !== "}") {
@@ -123,17 +124,15 @@ export function couldSay(prompt, said) {
       if (char === "\\" && at < bare.length) pattern += escape(bare[at++]);
       else if (char === "{") {
         pattern += `(?:${choice()})`;
+        isBalanced &&= bare[at] === "}";
         at += 1;
       } else pattern += char === "|" ? "|" : escape(char);
     }
     return pattern;
   };
   const escape = (/** @type {string} */ char) => (/\s/.test(char) ? "\\s+" : char.replace(/[^\p{L}\p{N}]/u, "\\$&"));
-  try {
-    return new RegExp(`^\\s*${choice()}\\s*$`).test(said);
-  } catch {
-    return false; // braces that do not close
-  }
+  const pattern = choice();
+  return isBalanced && at === bare.length && new RegExp(`^\\s*(?:${pattern})\\s*$`).test(said);
 }
 
 /**
