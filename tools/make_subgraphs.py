@@ -8,15 +8,15 @@ needs what make_workflows.py needs.
 import json
 import tempfile
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
-from make_workflows import PACK, frontend
-from workflow_graphs import LATEST, memory, models, node, output, output_links, sampler, schedule, text
+from make_workflows import PACK, frontends, hosts
+from workflow_graphs import LATEST, SCHEDULE, memory, models, node, output, output_links, sampler, schedule, text
 from workflow_layout import Sizes, layout, measured
 from workflow_texts import EXTEND_BLUEPRINT, FOX, GO_ON, TEXT_TO_VIDEO_BLUEPRINT
 
 from browser import BUILD, EMPTY_WORKFLOW, export_workflow, load_workflow
-from comfy_server import ComfyServer, find_comfyui
 
 FOLDED = """async ({widgets, outputs, title}) => {
     const graph = app.rootGraph ?? app.graph;
@@ -47,8 +47,7 @@ def text_to_video():
     links = [
         ("model", "MODEL", "sampler", "model"),
         ("memory", "memory", "sampler", "memory"),
-        ("clip", "CLIP", "schedule", "clip"),
-        ("schedule", "schedule", "sampler", "schedule"),
+        *SCHEDULE,
         *output_links()[:3],
     ]
     widgets = [("schedule", "schedule"), ("memory", "width"), ("memory", "height"), ("sampler", "length")]
@@ -81,8 +80,8 @@ SUBGRAPHS = {
 }
 
 
-def blueprint(page, title, columns, links, widgets, description) -> dict:
-    sizes = Sizes(page, *zip(*measured(columns)))
+def blueprint(pages, title, columns, links, widgets, description) -> dict:
+    page, sizes = pages[0], Sizes(pages, *zip(*measured(columns)))
     nodes, _ = layout(columns, sizes)
     nodes = [spec for spec in nodes if spec["type"] != "MarkdownNote"]
     numbers = {spec["name"]: i for i, spec in enumerate(nodes)}
@@ -108,13 +107,14 @@ def blueprint(page, title, columns, links, widgets, description) -> dict:
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder, ComfyServer(find_comfyui(), Path(folder)) as server:
-        with frontend(server) as page:
-            for title, (make, description) in SUBGRAPHS.items():
-                workflow = blueprint(page, title, *make(), description)
-                target = PACK / "subgraphs" / f"{title}.json"
-                target.parent.mkdir(exist_ok=True)
-                target.write_text(json.dumps(workflow, indent=2) + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        servers = [stack.enter_context(server) for server in hosts(Path(folder))]
+        pages = stack.enter_context(frontends(servers))
+        for title, (make, description) in SUBGRAPHS.items():
+            workflow = blueprint(pages, title, *make(), description)
+            target = PACK / "subgraphs" / f"{title}.json"
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(json.dumps(workflow, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

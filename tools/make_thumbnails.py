@@ -17,7 +17,7 @@ from pathlib import Path
 PACK = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PACK), *(str(PACK / "tests" / folder) for folder in ("host", "browser"))]
 
-from make_workflows import frontend  # noqa: E402
+from make_workflows import frontends  # noqa: E402
 from thumbnail_drawings import SOURCES, draw, save  # noqa: E402
 
 from browser import api_prompt, load_workflow  # noqa: E402
@@ -27,7 +27,7 @@ from comfy_server import ComfyServer, find_comfyui  # noqa: E402
 def make_films(folder: Path, names: list[str]) -> None:
     """Run workflows of the demo, and copy their mp4s to `folder`, in the order of their nodes."""
     with tempfile.TemporaryDirectory() as base, ComfyServer(find_comfyui(), Path(base)) as server:
-        with frontend(server) as page:
+        with frontends([server]) as (page,):
             shutil.rmtree(server.output_dir / "helios")
             prompts = {}
             for name in names:

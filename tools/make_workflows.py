@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -55,6 +55,15 @@ def frontend(server, chromium):
     return page
 
 
+@contextmanager
+def frontends(servers):
+    """A page of each of these servers, in one Chromium."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield [frontend(server, chromium) for server in servers]
+        chromium.close()
+
+
 def build(page, name, columns, links, sizes) -> dict:
     nodes, groups = layout(columns, sizes)
     workflow = with_advanced(build_workflow(page, nodes, links, groups), nodes)
@@ -77,10 +86,7 @@ def make(servers, names, screenshots):
         return
     graphs = {name: WORKFLOWS[name]() for name in names}
     with ExitStack() as stack:
-        playwright = stack.enter_context(sync_playwright())
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        stack.callback(chromium.close)
-        pages = [frontend(stack.enter_context(server), chromium) for server in servers]
+        pages = stack.enter_context(frontends([stack.enter_context(server) for server in servers]))
         specs, widths = zip(*(found for columns, _ in graphs.values() for found in measured(columns)))
         page, sizes = pages[0], Sizes(pages, specs, widths)
         for name, (columns, links) in graphs.items():
@@ -94,6 +100,14 @@ def make(servers, names, screenshots):
                 print(f"{name}: fits at {page.evaluate('() => app.canvas.ds.scale'):.0%}")
 
 
+def hosts(folder: Path) -> list[ComfyServer]:
+    """The ComfyUI of the tests, with its own frontend and with the newest."""
+    here = [ComfyServer(find_comfyui(), folder / "host")]
+    if newest := find_new_frontend():
+        here.append(ComfyServer(find_comfyui(), folder / "newest", ("--front-end-root", str(newest))))
+    return here
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="workflows to make")
@@ -101,10 +115,7 @@ def main():
     args = parser.parse_args()
     names = args.names or list(WORKFLOWS)
     with tempfile.TemporaryDirectory() as folder:
-        here = [ComfyServer(find_comfyui(), Path(folder) / "host")]
-        if newest := find_new_frontend():
-            here.append(ComfyServer(find_comfyui(), Path(folder) / "newest", ("--front-end-root", str(newest))))
-        make(here, [name for name in names if name not in NEWER], args.screenshots)
+        make(hosts(Path(folder)), [name for name in names if name not in NEWER], args.screenshots)
         newer = [name for name in names if name in NEWER]
         if newer and not find_new_comfyui():
             raise SystemExit(f"{', '.join(newer)}: no newer ComfyUI found; see find_new_comfyui")

@@ -63,10 +63,10 @@ def sampler(name="sampler", title=None, length=99, seed=42):
     return node(name, "HeliosChunkSampler", title=title, **values)
 
 
-def keep(title, note):
+def keep(title, note, width=KEEP):
     """The last column: what the film can go on from another day."""
     saved = node("keep", "HeliosSaveMemory", filename_prefix="helios/film")
-    return "Keep for later", KEEP, [saved, markdown(title, note)]
+    return "Keep for later", width, [saved, markdown(title, note)]
 
 
 def join(name):
@@ -87,7 +87,8 @@ def output(end="", small_gpu=False, prefix="video/Helios", short=False):
 MODEL = ("model", "MODEL", "sampler", "model")
 MEMORY = ("memory", "memory", "sampler", "memory")
 KEPT = [("sampler", "memory", "keep", "memory"), ("vae", "VAE", "keep", "vae")]
-SCHEDULE = [("clip", "CLIP", "schedule", "clip"), ("schedule", "schedule", "sampler", "schedule")]
+SCHEDULE_MODELS = [("clip", "CLIP", "schedule", "clip"), ("vae", "VAE", "schedule", "vae")]
+SCHEDULE = [*SCHEDULE_MODELS, ("schedule", "schedule", "sampler", "schedule")]
 
 
 def output_links(latent=("sampler", "latent"), end=""):
@@ -129,7 +130,7 @@ def schedule_film(story, chunks):
         ("Prompts over time", STORY, [schedule(story), memory()]),
         ("Film", FILM, [sampler(length=33 * chunks)]),
         ("Decode and save", OUTPUT, output()),
-        keep("The schedule's text", words.SCHEDULE_NOTE),
+        keep("Timeline and text", words.SCHEDULE_NOTE, width=280),
     ]
     return columns, [MODEL, MEMORY, *KEPT, *SCHEDULE, *output_links()]
 
@@ -234,7 +235,7 @@ def reroll(story):
             ],
         ),
     ]
-    links = [("clip", "CLIP", "schedule", "clip"), ("memory", "memory", "before", "memory")]
+    links = [*SCHEDULE_MODELS, ("memory", "memory", "before", "memory")]
     for before, name in ((None, "before"), ("before", "chunk"), ("chunk", "after")):
         links += [("model", "MODEL", name, "model"), ("schedule", "schedule", name, "schedule")]
         links += [(before, "memory", name, "memory")] if before else []
@@ -274,7 +275,7 @@ def keyframes(story, pictures):
             ],
         ),
     ]
-    links = [MODEL, MEMORY, SCHEDULE[0], ("schedule", "schedule", "keyframe a", "schedule")]
+    links = [MODEL, MEMORY, *SCHEDULE_MODELS, ("schedule", "schedule", "keyframe a", "schedule")]
     links += [("keyframe a", "schedule", "keyframe b", "schedule"), ("keyframe b", "schedule", "sampler", "schedule")]
     for end in "ab":
         links += [("vae", "VAE", f"keyframe {end}", "vae"), (f"picture {end}", "IMAGE", f"keyframe {end}", "image")]

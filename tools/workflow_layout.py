@@ -28,7 +28,7 @@ GROWS = {
     "PreviewImage": (0, 1),
 }
 PICTURES = {"LoadImage": 1.1, "LoadVideo": 0.8}  # shown at once
-LONGEST = {"schedule": 300, "text": 190}  # the height of a prompt's node; longer ones are scrolled
+LONGEST = {"schedule": 325, "text": 190}  # the height of a prompt's node; longer ones are scrolled
 
 # The height that each node wants, without its title, with all of its text in view.
 HEIGHTS = """vue => app.graph.nodes.map(node => {

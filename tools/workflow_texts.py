@@ -131,20 +131,28 @@ Change one prompt and run: only that ending is made again."""
 REROLL_NOTE = """\
 Change the **seed** of *Chunk 2* and run. Chunks 0 and 1 stay, the rest is made again.
 
-Give each sampler its own seed."""
+Give each sampler its own seed.
+
+**With one sampler:** press the button on the schedule, click a chunk, press T."""
 KEYFRAMES_NOTE = """\
 At chunk 3 the film **cuts** to the first picture. At chunk 6 it **blends** into the second one, over three chunks.
 
-Change the prompt at the same chunks."""
+Change the prompt at the same chunks.
+
+**Without these nodes:** press the button on the schedule and drop pictures there."""
 LONG_NOTE = """\
 One minute of film goes straight into a file in output/video. You can watch it while it grows.
 
-Stopped or crashed? **Run again.** It continues where it was."""
-SCHEDULE_NOTE = """\
-One prompt a line: **start transition: prompt**. A start is a chunk (4), seconds (5.5s) or frames (132f). **cut** \
-changes at once, **blend 3** over three chunks.
+Stopped or crashed? **Run again.** It continues where it was.
 
-Name your subject in every prompt."""
+**The timeline** shows each chunk as it is made: press the button on the schedule."""
+SCHEDULE_NOTE = """\
+**The button on the schedule opens the timeline.** It writes the text, which can say:
+- **4: prompt** from chunk 4 on, or 5.5s
+- **4 blend 3: prompt** slowly, over 3 chunks
+- **6 image: boat.png** turns to a picture
+- **9 seed 7** goes on another way
+- **style: film grain** in every prompt"""
 UPSCALE_NOTE = """\
 Doubles the size of a finished film with SeedVR2. Choose your film on the left. ComfyUI offers to download both \
 models (4 GB).
@@ -206,12 +214,14 @@ The prompt should name what is in the video."""
 DEMO_LONG_NOTE = """\
 Half a minute of film goes straight into a file in output/video. You can watch it while it grows.
 
-Stopped or crashed? **Run again.** It continues where it was."""
+Stopped or crashed? **Run again.** It continues where it was.
+
+**The timeline** shows each chunk as it is made: press the button on the schedule."""
 
 # --- Blueprints ---
 
 TEXT_TO_VIDEO_BLUEPRINT = (
     "A film from prompts with Helios, in one node. Give one prompt, or one line for each: 4 blend 3: the prompt of "
-    "chunk 4. Connect memory to Helios Save Memory to extend the film later."
+    "chunk 4. Alt+T opens its timeline. Connect memory to Helios Save Memory to extend the film later."
 )
 EXTEND_BLUEPRINT = "Continues a film that Helios Save Memory kept, by a prompt. The video is the new part."

@@ -394,10 +394,11 @@ function addStrip(node) {
     getValue: () => "",
     setValue: () => {},
     margin: MARGIN,
-    getMinHeight: () => STRIP_HEIGHT + 2 * MARGIN,
-    getMaxHeight: () => STRIP_HEIGHT + 2 * MARGIN,
   });
   widget.serialize = false;
+  // Always as high: what the host may stretch takes half of the text box's room in Nodes 2.0.
+  widget.computeLayoutSize = undefined;
+  widget.computeSize = () => [0, STRIP_HEIGHT + 2 * MARGIN - 4]; // the host adds 4
   const timeline = timelineOf(node);
   timeline.strip = attachStrip(node, timeline);
   const { onRemoved } = node;
