@@ -63,6 +63,13 @@ HELD = """() => LiteGraph.vueNodesMode
     || app.graph.nodes.filter(n => n.type !== "HeliosSaveMemory").every(n => n.size[1] >= n.computeSize()[1] - 1)"""
 TOASTS = """() => [...document.querySelectorAll(".p-toast-message, [data-sonner-toast], [role=status], [role=alert]")]
     .map(e => e.innerText).join("\\n")"""
+# A node as high as a new one, which those of `build_workflow` are not, and a film that is kept.
+READY = """() => {
+    const node = type => app.graph.nodes.find(n => n.type === type);
+    node("HeliosPromptSchedule").setSize(LiteGraph.createNode("HeliosPromptSchedule").size);
+    node("HeliosChunkSampler").widgets.find(w => w.name === "autosave").value = true;
+}"""
+FIT = "() => app.extensionManager.command.execute('Comfy.Canvas.FitView')"
 CHANGE = """end => {
     const widget = (type, name) => app.graph.nodes.find(n => n.type === type).widgets.find(w => w.name === name);
     widget("HeliosPromptSchedule", "schedule").value += end;
@@ -174,6 +181,45 @@ SAY = """async text => {
     await frames();
     return [before, height()];
 }"""
+
+
+STRIP = """() => {
+    const node = app.graph.nodes.find(n => n.type === "HeliosPromptSchedule");
+    const box = LiteGraph.vueNodesMode ? document.querySelector(`[data-node-id="${node.id}"] textarea`)
+        : node.widgets.find(w => w.name === "schedule").element;
+    const strip = document.querySelector(".helios-strip");
+    return {text: box.clientHeight, strip: strip.offsetHeight,
+        blocks: strip.querySelectorAll(".block").length, done: strip.querySelectorAll(".cell.done").length};
+}"""
+
+
+def test_timeline(page):
+    """A strip below the text, which leaves it room, and the editor, which writes it."""
+    end = film(page)
+    page.evaluate(READY)
+    page.evaluate(FIT)
+    page.wait_for_timeout(800)  # the view moves there in an animation
+    shown = page.evaluate(STRIP)
+    assert shown["strip"] == 64 and shown["blocks"] == 2 and shown["text"] >= 90, shown
+    run_workflow(page)
+    page.wait_for_function(f"() => ({STRIP})().done === 1", timeout=10_000)
+
+    page.locator(".helios-strip .helios-lanes").dblclick()
+    page.locator(".helios-timeline .cell.done").wait_for()
+    page.locator(".helios-timeline .block").first.click()
+    page.keyboard.press("o")
+    page.locator(".helios-timeline .status", has_text="The first prompt cannot be switched off").wait_for()
+    page.keyboard.press("Control+]")
+    nodes = {node["class_type"]: node["inputs"] for node in api_prompt(page).values()}
+    assert nodes["HeliosChunkSampler"]["length"] == 66
+    page.locator(".helios-timeline .block").nth(1).click()
+    page.keyboard.press("b")
+    text = "() => app.graph.nodes.find(n => n.type === 'HeliosPromptSchedule').widgets[0].value"
+    assert page.evaluate(text) == SCHEDULE.replace("1 cut", "1 blend 3") + end
+    page.keyboard.press("Control+z")
+    assert page.evaluate(text) == SCHEDULE + end
+    page.locator(".helios-timeline button[aria-label='Close']").click()
+    assert own_errors(page) == []
 
 
 def test_old_texts_go(page):

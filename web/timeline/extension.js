@@ -399,6 +399,7 @@ function addStrip(node) {
   // Always as high: what the host may stretch takes half of the text box's room in Nodes 2.0.
   widget.computeLayoutSize = undefined;
   widget.computeSize = () => [0, STRIP_HEIGHT + 2 * MARGIN - 4]; // the host adds 4
+  node.setSize([node.size[0], node.size[1] + STRIP_HEIGHT + 2 * MARGIN]); // the text keeps its room
   const timeline = timelineOf(node);
   timeline.strip = attachStrip(node, timeline);
   const { onRemoved } = node;
