@@ -11,8 +11,8 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 # Where host tests look too: $COMFYUI_PATH, the ComfyUI that this pack lies in, ~/ComfyUI.
 COMFYUI := $(firstword $(wildcard $(addsuffix /main.py,$(COMFYUI_PATH) ../.. $(HOME)/ComfyUI)))
-# The newest one, beside that of the ComfyUI above: tests/browser opens the pack in both.
-FRONTEND := frontend-1.58.1
+# The oldest and the newest one, beside that of the ComfyUI above: tests/browser opens the pack in all.
+FRONTENDS := 1.35.9 1.58.1
 # Only for tests: the types of web/timeline, and what a screen reader makes of it.
 NPM := typescript@5.9 axe-core@4.14
 
@@ -33,8 +33,8 @@ bench: setup
 setup: venv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r tests/requirements.txt \
 		$(if $(COMFYUI),-r $(dir $(COMFYUI))requirements.txt)
-	@test -d .venv/$(FRONTEND) || $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --target .venv/$(FRONTEND) \
-		comfyui-frontend-package==$(FRONTEND:frontend-%=%) || echo "no newest frontend: its tests will be skipped"
+	@for v in $(FRONTENDS); do test -d .venv/frontend-$$v || $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--no-deps --target .venv/frontend-$$v comfyui-frontend-package==$$v || echo "no frontend $$v to test with"; done
 	@test -d .venv/npm || npm install --prefix .venv/npm --silent --no-audit --no-fund $(NPM) \
 		|| echo "no npm: types and accessibility of the timeline will not be checked"
 

@@ -6,7 +6,14 @@ import pytest
 
 from checkpoints import write_tiny_wan_vae
 from comfy_process import PlainProcess
-from comfy_server import ComfyServer, find_comfyui, find_new_comfyui, find_new_frontend, find_old_comfyui
+from comfy_server import (
+    ComfyServer,
+    find_comfyui,
+    find_new_comfyui,
+    find_new_frontend,
+    find_old_comfyui,
+    find_old_frontend,
+)
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +39,11 @@ def server(comfy_path, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def old_server(comfy_path, tmp_path_factory):
-    """The same with the oldest ComfyUI that the pack supports."""
+    """The same with the oldest ComfyUI that the pack supports, and where it is there with the frontend of its time."""
     path = find_old_comfyui()
     if path is None:
         pytest.skip("no ComfyUI 0.8.0 found: set COMFYUI_OLD_PATH to a checkout of its tag v0.8.0")
-    yield from _running(path, tmp_path_factory.mktemp("old_comfyui"))
+    yield from _running(path, tmp_path_factory.mktemp("old_comfyui"), *front_end(find_old_frontend()))
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +56,10 @@ def new_server(tmp_path_factory):
             "with its requirements.txt and the pack's"
         )
     path, python = found
-    frontend = find_new_frontend()
     yield from _running(
         path,
         tmp_path_factory.mktemp("new_comfyui"),
-        *(("--front-end-root", str(frontend)) if frontend else ()),
+        *front_end(find_new_frontend()),
         process=partial(PlainProcess, python=python),
     )
 
@@ -64,13 +70,18 @@ def new_frontend_server(comfy_path, tmp_path_factory):
     path = find_new_frontend()
     if path is None:
         pytest.skip("no frontend 1.58.1 found: make setup fetches it, or set COMFYUI_NEW_FRONTEND to its folder static")
-    yield from _running(comfy_path, tmp_path_factory.mktemp("new_frontend"), "--front-end-root", str(path))
+    yield from _running(comfy_path, tmp_path_factory.mktemp("new_frontend"), *front_end(path))
 
 
 @pytest.fixture(params=["server", "old_server"])
 def any_server(request):
     """Both, one after the other."""
     return request.getfixturevalue(request.param)
+
+
+def front_end(path) -> tuple:
+    """What tells a server to serve it; nothing for its own."""
+    return ("--front-end-root", str(path)) if path else ()
 
 
 def _running(path, base_dir, *extra_args, **options):

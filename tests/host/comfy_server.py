@@ -47,10 +47,18 @@ def find_new_comfyui() -> tuple[Path, Path] | None:
 
 def find_new_frontend() -> Path | None:
     """The newest frontend: COMFYUI_NEW_FRONTEND, else where `make setup` unpacks its wheel, else ~/frontend-1.58.1."""
-    static = "frontend-1.58.1/comfyui_frontend_package/static"
-    paths = [Path(sys.prefix) / static, Path.home() / static]
-    if "COMFYUI_NEW_FRONTEND" in os.environ:
-        paths = [Path(os.environ["COMFYUI_NEW_FRONTEND"]).expanduser()]
+    return _frontend("COMFYUI_NEW_FRONTEND", "frontend-1.58.1")
+
+
+def find_old_frontend() -> Path | None:
+    """That of ComfyUI 0.8.0: COMFYUI_OLD_FRONTEND, else where `make setup` unpacks its wheel, else ~/frontend-1.35.9."""
+    return _frontend("COMFYUI_OLD_FRONTEND", "frontend-1.35.9")
+
+
+def _frontend(variable: str, folder: str) -> Path | None:
+    paths = [base / folder / "comfyui_frontend_package" / "static" for base in (Path(sys.prefix), Path.home())]
+    if variable in os.environ:
+        paths = [Path(os.environ[variable]).expanduser()]
     return next((path for path in paths if (path / "index.html").is_file()), None)
 
 
