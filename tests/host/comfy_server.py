@@ -51,7 +51,7 @@ def find_new_frontend() -> Path | None:
 
 
 def find_old_frontend() -> Path | None:
-    """That of ComfyUI 0.8.0: COMFYUI_OLD_FRONTEND, else where `make setup` unpacks its wheel, else ~/frontend-1.35.9."""
+    """That of ComfyUI 0.8.0, from COMFYUI_OLD_FRONTEND, else as the newest, in frontend-1.35.9."""
     return _frontend("COMFYUI_OLD_FRONTEND", "frontend-1.35.9")
 
 
