@@ -34,10 +34,10 @@ NODE = """() => {
     const sampler = app.graph.nodes.find(n => n.type === "HeliosChunkSampler");
     sampler.widgets.find(w => w.name === "length").value = 297;
     app.canvas.ds.scale = 1.3;
-    app.canvas.ds.offset = [60 - node.pos[0], 60 - node.pos[1]];
+    app.canvas.ds.offset = [120 - node.pos[0], 140 - node.pos[1]];
     app.canvas.setDirty(true, true);
     const [w, h] = node.size;
-    return {x: 45 * 1.3, y: 22 * 1.3, width: (w + 30) * 1.3, height: (h + 55) * 1.3};
+    return {x: 110 * 1.3, y: 102 * 1.3, width: (w + 20) * 1.3, height: (h + 50) * 1.3};
 }"""
 MADE = "count => document.querySelectorAll('.helios-timeline .cell.done').length >= count"
 
@@ -57,7 +57,6 @@ def main() -> None:
 
 def picture(page, timeline, server, folder: Path) -> None:
     timeline.text = TEXT
-    clip = page.evaluate(NODE)
     timeline.open()
     run_workflow(page)
     page.wait_for_function(MADE, arg=9)
@@ -68,17 +67,20 @@ def picture(page, timeline, server, folder: Path) -> None:
     page.wait_for_timeout(500)
     page.evaluate("() => app.queuePrompt(0)")
     page.wait_for_function("() => document.querySelector('.helios-timeline .cell.running')")
-    page.wait_for_timeout(900)
+    timeline.click("chunks", 4.5)
+    page.wait_for_timeout(700)
     page.locator(EDITOR).screenshot(path=folder / "timeline_editor.png")
-    page.wait_for_function("() => !document.querySelector('.helios-timeline .cell.running')", timeout=60_000)
+    page.wait_for_function("() => app.ui.lastQueueSize === 0", timeout=60_000)
     page.wait_for_timeout(4000)
+    timeline.click("chunks", 6.2)
     timeline.press("c")
     page.wait_for_timeout(1500)
     page.locator(EDITOR).screenshot(path=folder / "timeline_compare.png")
     timeline.press("Escape")
     timeline.close()
-    page.evaluate(NODE)
-    page.wait_for_timeout(700)
+    page.set_viewport_size({"width": 1280, "height": 1100})
+    clip = page.evaluate(NODE)
+    page.wait_for_timeout(1500)
     page.screenshot(path=folder / "timeline_strip.png", clip=clip)
 
 

@@ -79,7 +79,8 @@ export const COMMANDS = [
   { id: "fit", keys: ["f"], inBar: true, run: (editor) => editor.fit() },
   { id: "help", keys: ["?"], inBar: true, run: (editor) => editor.toggleKeys() },
   { id: "fullscreen", keys: ["Shift+f", "F11"], inBar: true, run: (editor) => editor.toggleFull() },
-  { id: "close", keys: ["Escape"], inBar: true, run: (editor) => editor.escape() },
+  { id: "escape", keys: ["Escape"], run: (editor) => editor.escape() },
+  { id: "close", keys: [], inBar: true, run: (editor) => editor.host.close() },
 ];
 
 /**
