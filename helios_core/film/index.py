@@ -108,6 +108,7 @@ class FilmIndex:
         self.folder = Path(folder)
         self.path = self.folder / INDEX
         self._last: tuple[bytes, FilmContents] = b"", FilmContents()
+        self._is_foreign = False  # whether the file there is no index
         self._headers: dict[str, dict | None] = {}  # of chunks that the file does not have
         self._lines: dict[int, tuple[object, str]] = {}  # as they are written, by the identity of runs and entries
         self._healed = False
@@ -184,6 +185,9 @@ class FilmIndex:
                 log.warning("%s is written without a lock, which was not to be had", self.path)
             contents = change(self._read())
             content = self._write(contents)
+            if self._is_foreign:  # somebody's, or damaged by hand: there may be stars to be had
+                write_whole(self.path.with_name(f"{INDEX}.bad"), self._last[0])
+                self._is_foreign = False
             write_whole(self.path, content)
         self._last = content, contents
 
@@ -194,7 +198,9 @@ class FilmIndex:
         except FileNotFoundError:
             content = b""
         if content != self._last[0]:
-            self._last = content, _parsed(content)
+            parsed = _parsed(content)
+            self._is_foreign = bool(content) and parsed is None
+            self._last = content, parsed or FilmContents()
         return self._last[1]
 
     def _write(self, contents: FilmContents) -> bytes:
@@ -273,21 +279,26 @@ ENTRY = {"chunk": (int,), "parent": (str, type(None)), "seed": (int,), "seconds"
 ENTRY |= {"prompt": (str,), "words": (list,), "picture": (dict,), "change": (str,)}
 
 
-def _parsed(content: bytes) -> FilmContents:
-    """What cannot be read is left out."""
+def _parsed(content: bytes) -> FilmContents | None:
+    """What a file says; what of it cannot be read is left out. None for one that is no index at all."""
     try:
         found = strict_json(content)
         if found["format"] not in (FILE_FORMAT, OLD_FORMAT):
-            return FilmContents()
-        runs, chunks, stars = found["runs"], found.get("chunks", {}), found.get("stars", [])
-        entries = {name: _entry(entry, entry["parent"]) for name, entry in chunks.items() if NAME.fullmatch(name)}
-        return FilmContents(
-            tuple(run for run in map(_run, runs) if run is not None),
-            {name: entry for name, entry in entries.items() if entry is not None},
-            frozenset(name for name in stars if NAME.fullmatch(name)),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return FilmContents()
+            return None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    runs, chunks, stars = (found.get(key) for key in ("runs", "chunks", "stars"))
+    runs = [_run(run) for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
+    chunks = (
+        {name: entry for name, entry in chunks.items() if isinstance(entry, dict)} if isinstance(chunks, dict) else {}
+    )
+    entries = {name: _entry(entry, entry.get("parent")) for name, entry in chunks.items() if NAME.fullmatch(name)}
+    stars = [name for name in stars if isinstance(name, str)] if isinstance(stars, list) else []
+    return FilmContents(
+        tuple(run for run in runs if run is not None),
+        {name: entry for name, entry in entries.items() if entry is not None},
+        frozenset(name for name in stars if NAME.fullmatch(name)),
+    )
 
 
 def _run(entry: dict) -> Run | None:

@@ -92,7 +92,7 @@ def test_take_again_compare_and_go_back(own_server, timeline):
     before = timeline.text
     timeline.click("chunks", 1.5)
     timeline.press("t")
-    assert page.locator(".again p").inner_text().startswith("2 later chunks will be made anew. That takes about ")
+    assert page.locator(".again p").inner_text().startswith("2 later chunks will be remade too. That takes about ")
     page.get_by_role("button", name="New seed", exact=True).click()
     assert timeline.text.startswith(f"0: {STAR}\n1 seed ") and timeline.text.endswith(before.partition("\n")[2])
     wait_for_lane(timeline, "reused", "stale", "stale", "stale")

@@ -145,9 +145,7 @@ GOOD = asdict(RUN)
                 {"format": "helios-film-2", "runs": [[]]},
                 {"format": "helios-film-2", "runs": ["seed"]},
                 {"format": "helios-film-1", "runs": [{"seed": 3}]},
-                {"format": "helios-film-2", "runs": [GOOD], "chunks": []},
-                {"format": "helios-film-2", "runs": [GOOD], "chunks": {NAMES[0]: 3}},
-                {"format": "helios-film-2", "runs": [GOOD], "stars": [3]},
+                {"format": "helios-film-2", "chunks": [], "stars": {}},
                 {"format": "helios-film-2", "runs": [GOOD | {"used": float("nan")}]},
                 *(
                     {"format": "helios-film-2", "runs": [GOOD | {key: value}]}
@@ -183,6 +181,32 @@ def test_what_is_damaged_or_foreign_counts_as_none(index, content):
     assert index.read() == FilmContents()
     index.note(RUN)
     assert noted(index) == [RUN]
+
+
+def test_one_bad_entry_loses_no_other(index):
+    """A person may have edited it."""
+    chunks = film(index.folder)
+    index.note(RUN, {chunk.name: entry_of(chunk) for chunk in chunks})
+    for chunk in chunks:
+        index.star(chunk.name, True)
+    good = json.loads(index.path.read_text("utf-8"))
+    first, *others = good["chunks"]
+    bad = good | {"runs": [5, *good["runs"], {}], "stars": [7, *good["stars"], None]}
+    bad["chunks"] = {name: good["chunks"][name] for name in others} | {first: 3, "x": {}}
+    index.path.write_text(json.dumps(bad))
+    found = FilmIndex(index.folder).read()
+    assert found.stars == {chunk.name for chunk in chunks} == set(found.chunks)
+    assert [run.asked_for for run in found.runs] == [RUN.asked_for]
+
+
+def test_a_file_that_is_no_index_is_put_aside(index):
+    index.path.parent.mkdir()
+    index.path.write_text("my notes: {")
+    index.note(RUN)
+    assert noted(index) == [RUN]
+    assert index.path.with_name("film.json.bad").read_text() == "my notes: {"
+    index.note(RUN)
+    assert sorted(path.name for path in index.folder.iterdir() if "bad" in path.name) == ["film.json.bad"]
 
 
 def test_what_is_not_known_yet_is_passed_over(index):

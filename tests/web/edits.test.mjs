@@ -107,6 +107,13 @@ const CASES = {
     (s, i) => edits.setValue(s, i("calm"), "30: sheep\n# of them\n7: more"),
     { "calm sea": "30: sheep # of them 7: more" },
   ],
+  "emptied, and said again": [
+    (s, i) => {
+      const index = i("calm");
+      return edits.setValue(edits.setValue(s, index, "").schedule, index, "calm sea");
+    },
+    {},
+  ],
   "style": [(s) => edits.setStyle(s, "hard light"), { "soft light": "hard light" }],
   "no style": [(s) => edits.setStyle(s, ""), { "style: soft light\n": "" }],
   "a new prompt": [(s) => edits.addPrompt(s, 2, "gulls"), { "calm sea\n": "calm sea\n2: gulls\n" }],

@@ -73,12 +73,12 @@ test("takes of a chunk, and the way back to one", () => {
   assert.deepEqual(states(film, again), ["reused", "reused", "done", "done", "done", "done"]);
   assert.deepEqual(takesOf(film, "b 2"), ["a 2", "b 2"]);
   assert.deepEqual(takesOf(film, "b 3"), ["b 3"]); // the other one follows another film
-  const back = useTake(readSchedule(again), film, "a 2", SEED).schedule.text;
+  const back = useTake(readSchedule(again), film, "a 2", WANTED).schedule.text;
   assert.equal(back, text);
   assert.deepEqual(states(film, back), ["reused", "reused", ...Array(4).fill("done")]);
-  assert.equal(useTake(readSchedule(text), film, "b 2", SEED).schedule.text, "0: a\n2 seed 7\n3: b\n");
+  assert.equal(useTake(readSchedule(text), film, "b 2", WANTED).schedule.text, "0: a\n2 seed 7\n3: b\n");
   const other = make("0: a\n2: z\n", 6, { take: "c", film });
-  assert.throws(() => useTake(readSchedule(text), other, "c 2", SEED), { key: "other_words" });
+  assert.throws(() => useTake(readSchedule(text), other, "c 2", WANTED), { key: "other_words" });
 });
 
 test("what it costs to take one again", () => {

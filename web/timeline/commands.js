@@ -90,9 +90,10 @@ export const COMMANDS = [
 export function nameOfKey(event) {
   const isSymbol = event.key.length === 1 && event.key.toLowerCase() === event.key.toUpperCase() && event.key !== " ";
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const isTyped = event.getModifierState("AltGraph"); // it is Ctrl and Alt too, on keyboards that need it for a [
   const held = [
-    event.ctrlKey || event.metaKey ? "Ctrl+" : "",
-    event.altKey ? "Alt+" : "",
+    !isTyped && (event.ctrlKey || event.metaKey) ? "Ctrl+" : "",
+    !isTyped && event.altKey ? "Alt+" : "",
     event.shiftKey && !isSymbol ? "Shift+" : "",
   ];
   return held.join("") + key;
@@ -105,22 +106,39 @@ export function commandOf(event) {
   return event.isComposing ? undefined : BY_KEY.get(nameOfKey(event));
 }
 
+/** @type {Record<string, string>} */
+const KINDS = { prompts: "prompt", pictures: "image", seeds: "seed" };
+
+// With Ctrl, what a text is edited with; all else with Ctrl is the host's, such as to save and to run.
+const EDITING = new Set([..."acvxzyfgdbiu[]", "Home", "End", "Backspace", "Delete", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]);
+
 /**
- * What an edit is for: what is selected, or else the prompt at the playhead.
+ * Whether a key pressed in the editor is still the host's.
+ * @param {KeyboardEvent} event
+ */
+export function isForHost(event) {
+  const isField = event.target instanceof HTMLElement && event.target.closest(".entry") !== null;
+  if (isField && event.key === "Enter") return false;
+  return nameOfKey(event).startsWith("Ctrl+") && !EDITING.has(event.key.length === 1 ? event.key.toLowerCase() : event.key);
+}
+
+/**
+ * What an edit is for: what is selected in the lane, or else in the lane of prompts the one at the playhead.
  * @param {Editor} editor
  */
-export function chosen({ session }) {
-  if (session.selected.length) return session.selected;
+export function chosen({ session, lanes }) {
+  const { entries } = session.schedule;
+  const selected = session.selected.filter((index) => entries[index]?.kind === KINDS[lanes.lane]);
+  if (selected.length || lanes.lane !== "prompts") return selected;
   const block = session.blocks.find((b) => b.start <= session.playhead && session.playhead < b.end);
   return block ? [block.index] : [];
 }
 
 /** @param {Editor} editor */
 function entriesOfLane({ session, lanes }) {
-  const kind = { prompts: "prompt", pictures: "image", seeds: "seed", sound: "", chunks: "" }[lanes.lane];
   return session.schedule.entries
     .map((entry, index) => ({ entry, index }))
-    .filter(({ entry }) => entry.kind === kind)
+    .filter(({ entry }) => entry.kind === KINDS[lanes.lane])
     .sort((a, b) => a.entry.chunk - b.entry.chunk || a.index - b.index)
     .map(({ index }) => index);
 }
@@ -137,7 +155,7 @@ function newPrompt(editor) {
 /** @param {Editor} editor */
 function newSeedLine(editor) {
   const { session } = editor;
-  session.edit((s) => edits.setSeed(s, session.playhead, newSeed()));
+  if (session.edit((s) => edits.setSeed(s, session.playhead, newSeed()))) editor.focusLane("seeds");
 }
 
 /** @param {Editor} editor */
@@ -216,10 +234,8 @@ function step(editor, by) {
   const { session, lanes } = editor;
   const last = Math.max(session.end - 1, session.blocks.at(-1)?.start ?? 0);
   const at = by === -Infinity ? 0 : by === Infinity ? last : Math.max(0, session.playhead + by);
-  session.playhead = at;
-  if (lanes.lane === "chunks") session.chunk = at;
   lanes.scale.reveal(at);
-  session.changed();
+  session.movePlayhead(at);
 }
 
 /**
@@ -241,8 +257,8 @@ function walk(editor, by, more) {
   }
   const index = all[Math.min(Math.max(next, 0), all.length - 1)];
   const selected = more ? [...new Set([...session.selected, index])] : [index];
-  session.playhead = entries[index].chunk;
-  lanes.scale.reveal(session.playhead);
+  lanes.scale.reveal(entries[index].chunk);
+  session.movePlayhead(entries[index].chunk);
   session.select(selected);
 }
 
@@ -250,13 +266,11 @@ function walk(editor, by, more) {
  * @param {Editor} editor
  * @param {number} by
  */
-function changeLane({ lanes, session }, by) {
+function changeLane(editor, by) {
+  const { lanes } = editor;
   const order = /** @type {const} */ (["prompts", "pictures", "seeds", "chunks"]);
   const at = order.indexOf(/** @type {"prompts"} */ (lanes.lane)) + by;
-  lanes.lane = order[Math.min(Math.max(at, 0), order.length - 1)];
-  session.changed();
-  lanes.render();
-  lanes.lanes[lanes.lane].focus({ preventScroll: true });
+  editor.focusLane(order[Math.min(Math.max(at, 0), order.length - 1)]);
 }
 
 /**

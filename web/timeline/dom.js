@@ -106,10 +106,11 @@ export function onKey(element, listener) {
  * commands on letters.
  * @param {KeyboardEvent} event
  * @param {HTMLElement} root whose keys are meant
+ * @param {(event: KeyboardEvent) => boolean} isForHost
  */
-export function passKey(event, root) {
+export function passKey(event, root, isForHost) {
   const { target } = event;
-  if (!(target instanceof Node) || !root.contains(target)) return;
+  if (!(target instanceof Node) || !root.contains(target) || isForHost(event)) return;
   event.stopImmediatePropagation();
   if (event.type === "keydown") target.dispatchEvent(new CustomEvent("helios-key", { detail: event, bubbles: true }));
 }

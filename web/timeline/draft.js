@@ -4,6 +4,19 @@ import { CHUNK_FRAMES, LINE_BREAK, parseSchedule, readSchedule, splitLines, trim
 
 /** @import { Entry, Line, Schedule, Span } from "./schedule.js" */
 
+export class EditError extends Error {
+  /**
+   * @param {string} key of the message in the translations
+   * @param {Record<string, string | number>} [values]
+   */
+  constructor(key, values = {}) {
+    super(key);
+    this.name = "EditError";
+    this.key = key;
+    this.values = values;
+  }
+}
+
 /**
  * @typedef {Pick<Entry, "kind" | "off" | "value" | "chunk" | "blend">} Meaning
  * @typedef {{text: string, line: Line | null, changes: {from: number, to: number, text: string}[] | null, removed: boolean,
@@ -12,7 +25,7 @@ import { CHUNK_FRAMES, LINE_BREAK, parseSchedule, readSchedule, splitLines, trim
 
 /**
  * Change a schedule. `change` gets a Draft, names entries by their index, and returns those that are to be selected.
- * Throws Error where the text would not mean what was asked for.
+ * Throws EditError where the text would not mean what was asked for.
  * @param {Schedule} schedule
  * @param {(draft: Draft) => (Row | undefined)[] | void} change
  * @returns {{schedule: Schedule, selected: number[]}} selected: indices of entries
@@ -22,7 +35,7 @@ export function edit(schedule, change) {
   // What a line means hangs on the indentation of all others: where a line more or less would change it, they are
   // indented anew first.
   const done = first ?? attempt(readSchedule(reindent(schedule), schedule.fps), change);
-  if (!done) throw new Error("This edit would change other lines of the text.");
+  if (!done) throw new EditError("would_change");
   return done;
 }
 
@@ -202,8 +215,9 @@ export class Draft {
     if (spans.length) above = rowAt(spans[spans.length - 1]);
     else if (same) above = rowAt(entry.spans.value[same - 1]);
     if (!before.length) {
-      const end = /** @type {Line} */ (above.line).to;
-      this.replace([end, end], this.spaced(end, /** @type {string} */ (more.shift())));
+      const { to, end } = /** @type {Line} */ (above.line);
+      const blanks = this.schedule.text.slice(to, end).replace(/[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+$/, "").length;
+      this.replace([to, to + blanks], this.spaced(to, /** @type {string} */ (more.shift())));
     }
     const first = /** @type {Line} */ (this.row(entry.line).line);
     const indent = `${this.schedule.text.slice(first.start, first.from)}    `;

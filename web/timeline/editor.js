@@ -1,6 +1,6 @@
 // The editor: lanes, a bar of commands, a form on what is edited, and the chunk that is looked at.
 
-import { chosen, commandOf, COMMANDS } from "./commands.js";
+import { chosen, commandOf, COMMANDS, isForHost } from "./commands.js";
 import { h, onKey, passKey, setAttribute, setStyle, setText } from "./dom.js";
 import * as edits from "./edits.js";
 import { EntryForm } from "./entry.js";
@@ -9,9 +9,9 @@ import { icon } from "./icons.js";
 import { Lanes } from "./lanes.js";
 import { formatTime } from "./layout.js";
 import { Player } from "./player.js";
-import { CHUNK_FRAMES } from "./schedule.js";
+import { CHUNK_FRAMES, readSchedule } from "./schedule.js";
 import { readSound } from "./sound.js";
-import { costOf, newSeed, takesOf, useTake } from "./takes.js";
+import { costOf, newSeed, takesOf, useTake, useText } from "./takes.js";
 import { say } from "./words.js";
 
 /** @import { Session } from "./session.js" */
@@ -34,6 +34,8 @@ import { say } from "./words.js";
  */
 
 const HEIGHT = "Helios.timeline.height";
+const PICTURES = /\.(png|jpe?g|webp|gif|bmp|tiff?|avif)$/i;
+const SOUNDS = /\.(wav|mp3|ogg|oga|flac|m4a|aac|opus)$/i;
 
 /** @type {{text: string, length: number}} what was copied last, and how many chunks it takes */
 let clipboard = { text: "", length: 0 };
@@ -66,9 +68,9 @@ export class Editor {
     this.find.setAttribute("aria-label", say("find"));
     onKey(this.find, (event) => {
       if (event.key === "Enter") this.findNext();
-      if (event.key === "Escape") this.lanes.lanes.prompts.focus();
+      if (event.key === "Escape") this.focusLane("prompts");
     });
-    this.style = h("input", { className: "style", placeholder: say("style_hint") });
+    this.style = h("input", { className: "style", dir: "auto", placeholder: say("style_hint") });
     this.style.setAttribute("aria-label", say("style"));
     this.style.addEventListener("input", () => {
       if (!this.isStyleComposing) session.edit((s) => edits.setStyle(s, this.style.value), "type style");
@@ -100,7 +102,7 @@ export class Editor {
     const buttons = (/** @type {string[]} */ ...ids) => ids.map((id) => /** @type {HTMLButtonElement} */ (this.buttons.get(id)));
     const bar = h(
       "div",
-      { className: "bar", role: "toolbar", "aria-label": say("timeline") },
+      { className: "bar", role: "group", "aria-label": say("timeline") },
       h("span", { className: "name", textContent: host.title, title: host.title }),
       this.sampler,
       rule(),
@@ -129,17 +131,22 @@ export class Editor {
     });
     this.side = h("div", { className: "side", hidden: true, role: "region", "aria-label": say("lane_chunks"), tabIndex: 0 });
     this.body = h("div", { className: "body" }, this.labels, this.stage, this.side, this.scroll);
+    this.closeSide = h("button", { type: "button", "aria-label": say("close_side"), onclick: () => this.leaveChunk() }, icon("close"));
     this.where = h("span");
     this.wrong = h("span", { className: "wrong", role: "status" });
     this.status = h("div", { className: "status" }, this.where, this.wrong);
     const grip = h("div", { className: "grip", "aria-hidden": "true" });
     grip.addEventListener("pointerdown", (event) => this.dragHeight(event, grip));
-    this.element = h("section", { className: "helios-timeline", "aria-label": say("timeline") }, grip, bar, this.body, this.status);
+    this.element = h("section", { className: "helios-timeline", "aria-label": say("timeline"), tabIndex: -1 }, grip, bar, this.body, this.status);
     const height = localStorage.getItem(HEIGHT);
     if (height) this.element.style.height = height;
     // Nothing that happens here is the canvas' business: neither its keys nor what is dropped.
     onKey(this.element, (event) => this.key(event));
-    this.onKey = (/** @type {KeyboardEvent} */ event) => passKey(event, this.element);
+    this.onKey = (/** @type {KeyboardEvent} */ event) => passKey(event, this.element, isForHost);
+    this.isInside = true;
+    this.onPointer = (/** @type {PointerEvent} */ { target }) => {
+      this.isInside = target instanceof Node && this.element.contains(target);
+    };
     for (const type of ["pointerdown", "pointerup", "mousedown", "mouseup", "dblclick", "contextmenu", "wheel"])
       this.element.addEventListener(type, (event) => event.stopPropagation());
     for (const type of ["copy", "cut", "paste"])
@@ -164,6 +171,7 @@ export class Editor {
   start() {
     window.addEventListener("keydown", this.onKey, true);
     window.addEventListener("keyup", this.onKey, true);
+    window.addEventListener("pointerdown", this.onPointer, true);
     this.measure();
     this.fit();
     this.render();
@@ -172,8 +180,10 @@ export class Editor {
   }
 
   stop() {
+    this.entry?.close();
     window.removeEventListener("keydown", this.onKey, true);
     window.removeEventListener("keyup", this.onKey, true);
+    window.removeEventListener("pointerdown", this.onPointer, true);
     this.session.removeEventListener("change", this.onChange);
     this.session.removeEventListener("refused", this.onRefused);
     this.resize.disconnect();
@@ -196,8 +206,25 @@ export class Editor {
     this.isDrawn = false;
     requestAnimationFrame(() => {
       this.isDrawn = true;
-      if (this.element.isConnected) this.render();
+      if (!this.element.isConnected) return;
+      this.render();
+      setTimeout(() => this.keepFocus(), 30); // the page takes it from what was disabled a little later
     });
+  }
+
+  /** A button that goes away, or can no longer be pressed, takes the keys with it. */
+  keepFocus() {
+    if (this.isInside && document.activeElement === document.body && this.element.isConnected) this.focusLane();
+  }
+
+  /** @param {import("./lanes.js").LaneName} [name] */
+  focusLane(name = this.lanes.lane) {
+    if (this.lanes.lane !== name) {
+      this.lanes.lane = name;
+      this.lanes.render();
+    }
+    this.lanes.lanes[name].focus({ preventScroll: true });
+    this.session.changed();
   }
 
   render() {
@@ -258,7 +285,7 @@ export class Editor {
     const { session } = this;
     const { schedule, playhead } = session;
     const count = session.end - session.film.first;
-    const length = say("film_length", { n: count, seconds: formatTime(count, "seconds", schedule.fps) });
+    const length = say(count === 1 ? "film_length_one" : "film_length", { n: count, seconds: formatTime(count, "seconds", schedule.fps) });
     const at = `${say("chunk_n", { n: playhead })} · ${formatTime(playhead, "seconds", schedule.fps)} · ${playhead * CHUNK_FRAMES} f`;
     setText(this.where, `${at}  |  ${session.film.name ? length : `${length} (${say("no_sampler")})`}`);
     const mistake = schedule.mistakes[0]?.message ?? "";
@@ -290,6 +317,7 @@ export class Editor {
     if (event.target instanceof HTMLButtonElement && (event.key === "Enter" || event.key === " ")) return;
     const command = commandOf(event);
     if (!command || command.byEvent) return;
+    if (this.overlay && command.id !== "escape" && command.id !== "help") return; // not behind what is open
     event.preventDefault();
     command.run(this);
   }
@@ -297,6 +325,7 @@ export class Editor {
   escape() {
     if (this.overlay) this.closeOverlay();
     else if (this.entry) this.entry.close();
+    else if (this.session.chunk !== null) this.leaveChunk();
     else if (this.session.selected.length) this.session.select([]);
     else this.host.close();
   }
@@ -325,12 +354,10 @@ export class Editor {
 
   placeEntry() {
     const form = /** @type {EntryForm} */ (this.entry);
-    const entry = this.session.schedule.entries[form.index];
-    const isGone = !entry || (entry.kind !== form.kind && entry.kind !== "unknown");
-    if (isGone) return this.closeEntry();
+    if (!form.follow()) return this.closeEntry();
     form.render();
     const { scale } = this.lanes;
-    const left = Math.max(4, Math.min(scale.x(entry.chunk || 0), scale.width - form.width - 4));
+    const left = Math.max(4, Math.min(scale.x(form.entry.chunk || 0), scale.width - form.width - 4));
     const top = Math.max(2, Math.min(form.laneTop + 24, this.stageHeight - form.height - 4));
     setStyle(form.element, { left: `${left}px`, top: `${top}px` });
   }
@@ -352,8 +379,7 @@ export class Editor {
     list.setAttribute("aria-label", say("choose_picture"));
     const use = (/** @type {string} */ file) => {
       this.closeOverlay();
-      if (file) this.session.edit((s) => edits.setPicture(s, chunk, file));
-      this.lanes.lane = "pictures";
+      if (file && this.session.edit((s) => edits.setPicture(s, chunk, file))) this.focusLane("pictures");
     };
     const upload = h("input", { type: "file", accept: "image/*" });
     upload.setAttribute("aria-label", say("upload"));
@@ -367,21 +393,8 @@ export class Editor {
     });
     list.addEventListener("dblclick", () => use(list.value));
     const title = `${say("choose_picture")}, ${say("chunk_n", { n: chunk })}`;
-    const panel = h(
-      "div",
-      { className: "entry picker", role: "dialog", "aria-label": title },
-      h("div", { textContent: title }),
-      h("div", { className: "row" }, list),
-      h("div", { className: "row" }, upload),
-      h(
-        "div",
-        { className: "row" },
-        h("button", { type: "button", textContent: say("done"), onclick: () => use(list.value) }),
-        h("button", { type: "button", textContent: say("cancel"), onclick: () => this.closeOverlay() }),
-      ),
-    );
-    setStyle(panel, { left: `${this.overlayLeft(chunk)}px`, top: "4px" });
-    this.openOverlay(panel, this.stage);
+    const rows = [h("div", { className: "row" }, list), h("div", { className: "row" }, upload)];
+    this.openDialog("picker", title, chunk, rows, say("done"), () => use(list.value));
     list.focus();
     this.host.listPictures().then(
       (names) => {
@@ -396,15 +409,19 @@ export class Editor {
   async drop(event) {
     event.preventDefault();
     event.stopPropagation();
-    const [file] = event.dataTransfer?.files ?? [];
-    if (!file) return;
+    const files = [...(event.dataTransfer?.files ?? [])];
     const { x } = this.gestures.point(event);
-    const chunk = Math.max(0, Math.floor(this.lanes.scale.chunk(x)));
-    if (file.type.startsWith("image/")) {
-      if (this.session.readOnly) return this.refused(new edits.EditError("read_only"));
+    let chunk = Math.max(0, Math.floor(this.lanes.scale.chunk(x)));
+    const pictures = files.filter(({ name, type }) => type.startsWith("image/") || PICTURES.test(name));
+    const sound = files.find(({ name, type }) => type.startsWith("audio/") || SOUNDS.test(name));
+    if (pictures.length && this.session.readOnly) return this.refused(new edits.EditError("read_only"));
+    for (const file of pictures) {
       const name = await this.host.uploadPicture(file).catch((error) => this.failed(error));
       if (name) this.session.edit((s) => edits.setPicture(s, chunk, name));
-    } else await this.showSound(file.name, () => file.arrayBuffer());
+      chunk += 1;
+    }
+    if (sound) await this.showSound(sound.name, () => sound.arrayBuffer());
+    if (files.length && !pictures.length && !sound) this.tell(say("bad_drop", { name: files[0].name }));
   }
 
   /**
@@ -451,21 +468,25 @@ export class Editor {
   clipboardEvent(event) {
     event.stopPropagation();
     if (event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement) return;
+    if (event.type !== "paste" && String(window.getSelection())) return; // a text that can be read, at the side
     event.preventDefault();
     const text = event.clipboardData?.getData("text/plain").replace(/\r\n/g, "\n");
     if (event.type === "paste") return this.paste(text || clipboard.text);
+    clipboard = { text: "", length: 0 };
     COMMANDS.find(({ id }) => id === (event.type === "copy" ? "copy" : "cut_out"))?.run(this);
-    event.clipboardData?.setData("text/plain", clipboard.text);
+    if (clipboard.text) event.clipboardData?.setData("text/plain", clipboard.text);
   }
 
   findNext() {
     const { session } = this;
     const [index] = edits.find(session.schedule, this.find.value, session.selected[0]);
     if (index === undefined) return this.tell(say("find_none", { text: this.find.value }));
-    const { chunk } = session.schedule.entries[index];
+    const { chunk, kind } = session.schedule.entries[index];
+    if (kind === "image" || kind === "seed") this.lanes.lane = kind === "image" ? "pictures" : "seeds";
+    else this.lanes.lane = "prompts";
     if (chunk >= 0) {
-      session.playhead = chunk;
       this.lanes.scale.reveal(chunk);
+      session.movePlayhead(chunk);
     }
     session.select([index]);
   }
@@ -475,7 +496,7 @@ export class Editor {
   fit() {
     const { session } = this;
     const last = Math.max(session.end, (session.blocks.at(-1)?.start ?? 0) + 1);
-    this.lanes.scale.fit(Math.min(session.film.first, 0), last);
+    this.lanes.scale.fit(session.film.first, last);
     this.draw();
   }
 
@@ -523,23 +544,39 @@ export class Editor {
     parent.append(element);
   }
 
-  /** @param {number} chunk */
-  overlayLeft(chunk) {
+  /**
+   * A small panel at a chunk, with a way out.
+   * @param {string} name
+   * @param {string} title
+   * @param {number} chunk
+   * @param {Node[]} body
+   * @param {string} action what the button to go on says
+   * @param {() => void} run
+   */
+  openDialog(name, title, chunk, body, action, run) {
     const { scale } = this.lanes;
-    return Math.max(4, Math.min(scale.x(chunk), scale.width - 364));
+    const go = h("button", { type: "button", textContent: action, onclick: run });
+    const cancel = h("button", { type: "button", textContent: say("cancel"), onclick: () => this.closeOverlay() });
+    const buttons = h("div", { className: "row" }, go, cancel);
+    const panel = h("div", { className: `entry ${name}`, role: "dialog", "aria-label": title }, h("div", { textContent: title }), ...body, buttons);
+    onKey(panel, (event) => {
+      if (event.key === "Escape") this.closeOverlay();
+    });
+    setStyle(panel, { left: `${Math.max(4, Math.min(scale.x(chunk), scale.width - 364))}px`, top: "4px" });
+    this.openOverlay(panel, this.stage);
+    go.focus({ preventScroll: true });
   }
 
   closeOverlay() {
     this.overlay?.remove();
     this.overlay = undefined;
-    this.lanes.lanes[this.lanes.lane]?.focus?.({ preventScroll: true });
-    this.draw();
+    this.focusLane();
   }
 
   toggleKeys() {
     if (this.overlay?.classList.contains("keys")) return this.closeOverlay();
     const rows = COMMANDS.filter(({ keys }) => keys.length).map(({ id, keys }) =>
-      h("div", {}, h("kbd", { textContent: keys.map(shownKey).join("  ") }), h("span", { textContent: say(id) })),
+      h("div", {}, h("kbd", { textContent: keys.map(shownKey).join(", ") }), h("span", { textContent: say(id) })),
     );
     this.openOverlay(h("div", { className: "keys", role: "dialog", "aria-label": say("help"), tabIndex: 0 }, ...rows), this.body);
     this.overlay?.focus();
@@ -550,15 +587,19 @@ export class Editor {
   /** @param {number} chunk */
   lookAt(chunk) {
     const { session } = this;
-    session.chunk = Math.max(session.film.first, chunk);
-    session.playhead = Math.max(0, chunk);
-    session.changed();
+    session.chunk = chunk;
+    session.movePlayhead(Math.max(session.film.first, chunk));
   }
 
-  /** The chunk that is looked at, or the playhead's; null where none is made there. */
+  leaveChunk() {
+    this.session.chunk = null;
+    this.player.pause();
+    this.focusLane();
+  }
+
+  /** The chunk at the playhead; null where the film has none. */
   get current() {
-    const chunk = this.session.chunk ?? this.session.playhead;
-    return this.lanes.chunks.find((c) => c.chunk === chunk) ?? null;
+    return this.lanes.chunks.find((c) => c.chunk === this.session.playhead) ?? null;
   }
 
   renderSide() {
@@ -569,16 +610,17 @@ export class Editor {
     if (chunk === null) return;
     const name = lane?.name ?? null;
     const entry = name ? takes?.chunks[name] : undefined;
-    const key = JSON.stringify([chunk, lane?.status, entry, takes?.revision, session.readOnly]);
+    const all = takes && name ? takesOf(takes, name).map((take) => [take, takes.chunks[take].starred]) : [];
+    const key = JSON.stringify([chunk, lane?.status, entry, all, session.readOnly]);
     if (this.side.dataset.key === key) return;
     this.side.dataset.key = key;
     const status = lane ? say(`status_${lane.status}`) : say("no_film");
     /** @type {(Node | string)[]} */
-    const parts = [h("h3", { textContent: say("chunk_n", { n: chunk }) })];
+    const parts = [h("h3", {}, say("chunk_n", { n: chunk }), this.closeSide)];
     if (name && entry) {
       parts.push(this.player.show(name, entry.clip ? host.clipUrl(name) : entry.thumbnail ? host.thumbnailUrl(name) : "", entry.clip));
       const took = entry.seconds ? ` · ${say("took", { seconds: entry.seconds.toFixed(1) })}` : "";
-      parts.push(h("p", { textContent: `${status}${took}` }), h("p", { textContent: entry.prompt }));
+      parts.push(h("p", { textContent: `${status}${took}` }), h("p", { textContent: entry.prompt, dir: "auto" }));
       parts.push(h("p", { textContent: `${say("seed")} ${entry.seed}${entry.picture?.file ? ` · ${entry.picture.file}` : ""}` }));
       if (takes) parts.push(this.takesRow(takesOf(takes, name), name));
     } else parts.push(h("p", { textContent: lane ? status : say("no_film") }));
@@ -614,53 +656,46 @@ export class Editor {
   /** Ask first: what comes after it goes stale, and takes its time. */
   takeAgain() {
     const { session } = this;
+    const chunk = session.playhead;
     if (session.readOnly) return this.refused(new edits.EditError("read_only"));
-    const chunk = session.chunk ?? session.playhead;
+    if (!this.current) return this.refused(new edits.EditError("beyond_end", { chunk }));
     const { later, seconds } = session.takes ? costOf(session.takes, this.lanes.chunks, chunk) : { later: 0, seconds: 0 };
-    const time = seconds >= 90 ? say("minutes", { n: Math.round(seconds / 60) }) : say("about_seconds", { n: Math.round(seconds) });
-    const text = !seconds
-      ? say("again_cost_unknown", { n: later })
-      : later
-        ? say("again_cost", { n: later, time })
-        : say("again_cost_one", { time });
-    const go = h("button", {
-      type: "button",
-      textContent: say("again_do"),
-      onclick: () => {
-        this.closeOverlay();
-        session.edit((s) => edits.setSeed(s, chunk, newSeed()));
-      },
+    const time = seconds >= 90 ? say("minutes", { n: Math.round(seconds / 60) }) : say("about_seconds", { n: Math.ceil(seconds) });
+    const sentences = [later > 1 ? say("again_later", { n: later }) : say(later ? "again_later_one" : "again_alone")];
+    if (seconds) sentences.push(say("again_time", { time }));
+    const title = `${say("take_again")}: ${say("chunk_n", { n: chunk })}`;
+    const text = h("p", { textContent: sentences.join(" ") });
+    this.openDialog("again", title, chunk, [text], say("again_do"), () => {
+      this.closeOverlay();
+      session.edit((s) => edits.setSeed(s, chunk, newSeed()));
     });
-    const panel = h(
-      "div",
-      { className: "entry again", role: "dialog", "aria-label": say("take_again") },
-      h("div", { textContent: `${say("take_again")}: ${say("chunk_n", { n: chunk })}` }),
-      h("p", { textContent: text }),
-      h("div", { className: "row" }, go, h("button", { type: "button", textContent: say("cancel"), onclick: () => this.closeOverlay() })),
-    );
-    onKey(panel, (event) => {
-      if (event.key === "Escape") this.closeOverlay();
-    });
-    setStyle(panel, { left: `${this.overlayLeft(chunk)}px`, top: "40px" });
-    this.openOverlay(panel, this.stage);
-    go.focus();
   }
 
-  /** @param {string} name */
+  /**
+   * Back to a take: by its seed where no more is another, or else, asked first, by the whole text that it was made with.
+   * @param {string} name
+   */
   async useTake(name) {
     const { session, host } = this;
-    const { takes } = session;
+    const { takes, film } = session;
     if (!takes || session.readOnly) return;
+    const wanted = { first: film.first, end: film.end, seed: host.seed() };
     try {
-      const edited = useTake(session.schedule, takes, name, host.seed());
+      const edited = useTake(session.schedule, takes, name, wanted);
       session.edit(() => edited);
+      return;
     } catch (error) {
-      if (!(error instanceof edits.EditError) || error.key !== "other_words") throw error;
-      const text = await host.textOf(name).catch((failure) => this.failed(failure));
-      if (text) session.setText(text);
-      else this.refused(error);
-      if (text) session.dispatchEvent(new CustomEvent("text", { detail: "" }));
+      if (!(error instanceof edits.EditError)) throw error;
     }
+    const before = session.text;
+    const text = await host.textOf(name).catch((error) => this.failed(error));
+    if (!text) return this.refused(new edits.EditError("other_words"));
+    const { chunk } = takes.chunks[name];
+    this.openDialog("again", say("use_take"), chunk, [h("p", { textContent: say("other_text") })], say("use_take"), () => {
+      this.closeOverlay();
+      if (session.text === before)
+        session.edit((s) => useText(readSchedule(text, s.fps), takes, name, wanted.seed));
+    });
   }
 
   async star() {

@@ -3,26 +3,15 @@
 // A prompt holds from its start to the next prompt's: there are no gaps. Entries are named by their index in
 // `schedule.entries`. An edit that cannot be says why in an EditError, for people.
 
-import { edit, splitValue } from "./draft.js";
-import { BLEND_CHUNKS, isSeed, readSchedule } from "./schedule.js";
+import { edit, EditError, splitValue } from "./draft.js";
+import { BLEND_CHUNKS, isSeed, readSchedule, writtenName } from "./schedule.js";
 
 /** @import { Entry, Schedule } from "./schedule.js" */
 /** @import { Draft, Meaning } from "./draft.js" */
 /** @typedef {{schedule: Schedule, selected: number[]}} Edited */
 /** @typedef {{index: number, entry: Entry, start: number, end: number}} Block a prompt in use, `end` not included */
 
-export class EditError extends Error {
-  /**
-   * @param {string} key of the message in the translations
-   * @param {Record<string, string | number>} [values]
-   */
-  constructor(key, values = {}) {
-    super(key);
-    this.name = "EditError";
-    this.key = key;
-    this.values = values;
-  }
-}
+export { EditError };
 
 /**
  * The prompts in use in order of time.
@@ -100,12 +89,23 @@ function shiftFrom(draft, from, delta) {
  * @returns {Edited}
  */
 export function moveMark(schedule, index, chunk) {
-  const entry = schedule.entries[index];
-  const start = Math.max(0, chunk);
-  if (!entry.off) refuseDouble(schedule, entry.kind, start, index);
+  return moveMarks(schedule, [index], chunk - schedule.entries[index].chunk);
+}
+
+/**
+ * The same for several.
+ * @param {Schedule} schedule
+ * @param {number[]} indices
+ * @param {number} delta in chunks
+ * @returns {Edited}
+ */
+export function moveMarks(schedule, indices, delta) {
+  const { entries } = schedule;
+  const by = Math.max(delta, -Math.min(...indices.map((i) => entries[i].chunk)));
+  for (const i of indices) if (!entries[i].off) refuseDouble(schedule, entries[i].kind, entries[i].chunk + by, indices);
   return edit(schedule, (draft) => {
-    draft.setChunk(index, start);
-    return [draft.rowOfEntry(index)];
+    for (const i of indices) draft.setChunk(i, entries[i].chunk + by);
+    return indices.map((i) => draft.rowOfEntry(i));
   });
 }
 
@@ -113,10 +113,10 @@ export function moveMark(schedule, index, chunk) {
  * @param {Schedule} schedule
  * @param {Entry["kind"]} kind
  * @param {number} chunk
- * @param {number} [except]
+ * @param {number[]} [except]
  */
-function refuseDouble(schedule, kind, chunk, except) {
-  const other = schedule.entries.findIndex((e, i) => e.kind === kind && !e.off && e.chunk === chunk && i !== except);
+function refuseDouble(schedule, kind, chunk, except = []) {
+  const other = schedule.entries.findIndex((e, i) => e.kind === kind && !e.off && e.chunk === chunk && !except.includes(i));
   if (other >= 0) throw new EditError(`double_${kind}`, { chunk, line: schedule.entries[other].line });
 }
 
@@ -380,7 +380,7 @@ export function toggleOff(schedule, indices) {
     if (!off && schedule.entries[i].off) {
       if (kind === "style") {
         if (schedule.entries.some((e) => e.kind === "style" && !e.off)) throw new EditError("double_style");
-      } else refuseDouble(schedule, kind, chunk, i);
+      } else refuseDouble(schedule, kind, chunk, [i]);
       const twin = chosen.find((j) => j !== i && schedule.entries[j].kind === kind && schedule.entries[j].chunk === chunk);
       if (twin !== undefined) throw new EditError(`double_${kind}`, { chunk, line: schedule.entries[twin].line });
       if (kind === "prompt" && chunk === 0 && schedule.entries[i].blend) throw new EditError("first_is_cut");
@@ -471,8 +471,8 @@ export function addPrompt(schedule, chunk, value, blend = 0) {
 export function setPicture(schedule, chunk, file, blend = 0) {
   const index = schedule.entries.findIndex((e) => e.kind === "image" && !e.off && e.chunk === chunk);
   return index >= 0
-    ? setValue(schedule, index, file)
-    : add(schedule, { kind: "image", off: false, chunk, value: file, blend });
+    ? setValue(schedule, index, writtenName(file))
+    : add(schedule, { kind: "image", off: false, chunk, value: writtenName(file), blend });
 }
 
 /**

@@ -1,8 +1,9 @@
 // The small form on an entry: its whole text, where it begins, how it comes in.
 
+import { commandOf } from "./commands.js";
 import { h, onKey } from "./dom.js";
 import * as edits from "./edits.js";
-import { CHUNK_FRAMES } from "./schedule.js";
+import { readSchedule, writtenName } from "./schedule.js";
 import { newSeed } from "./takes.js";
 import { say } from "./words.js";
 
@@ -20,12 +21,14 @@ export class EntryForm {
     const { kind, value } = session.schedule.entries[index];
     this.kind = kind;
     this.lastValue = value;
+    this.seen = session.schedule;
     this.isComposing = false;
     this.value = kind === "seed" ? h("input", { className: "wide", inputMode: "numeric" }) : h("textarea", { rows: 3 });
     this.value.setAttribute("aria-label", say(kind === "prompt" ? "prompt" : kind === "image" ? "picture" : "seed"));
     if (kind === "prompt") this.value.placeholder = say("prompt_hint");
     this.value.readOnly = session.readOnly || kind === "image";
     this.value.hidden = kind === "image";
+    this.value.dir = "auto";
     this.start = h("input", { type: "text", disabled: session.readOnly });
     this.transition = h(
       "select",
@@ -89,10 +92,30 @@ export class EntryForm {
     return this.editor.session.schedule.entries[this.index];
   }
 
+  /** After any edit: whether the entry is still there. Its index may be another by now. */
+  follow() {
+    const { schedule } = this.editor.session;
+    const before = this.seen.entries[this.index];
+    this.seen = schedule;
+    const { entries } = schedule;
+    const isSame = (/** @type {import("./schedule.js").Entry | undefined} */ e, /** @type {(keyof typeof before)[]} */ ...keys) =>
+      e !== undefined && (e.kind === before.kind || e.kind === "unknown" || before.kind === "unknown") && keys.every((key) => Object.is(e[key], before[key]));
+    const here = entries[this.index];
+    if (isSame(here, "chunk") || isSame(here, "value")) return true;
+    for (const keys of /** @type {const} */ ([["value", "chunk"], ["chunk"], ["value"]])) {
+      const found = entries.findIndex((e) => isSame(e, ...keys));
+      if (found >= 0) {
+        this.index = found;
+        return true;
+      }
+    }
+    return false;
+  }
+
   async listFiles() {
     const { files } = this;
     if (!files) return;
-    const names = await this.editor.host.listPictures();
+    const names = (await this.editor.host.listPictures()).map(writtenName);
     const { value } = this.entry;
     files.replaceChildren(...[...new Set([value, ...names])].map((name) => h("option", { value: name, textContent: name })));
     files.value = value;
@@ -114,20 +137,17 @@ export class EntryForm {
     const { session } = this.editor;
     const done = session.edit(change, burst);
     if (done && session.selected.length) [this.index] = session.selected;
+    this.seen = session.schedule;
     return done;
   }
 
-  /** What is typed as a start: a chunk, seconds (5.5s) or frames (132f). */
+  /** What is typed as a start: a chunk, seconds (5.5s) or frames (132f), as the text has it. */
   move() {
     const { session } = this.editor;
-    const typed = /^\s*(\d{1,9}(?:[.,]\d{1,9})?)\s*([sf]?)\s*$/i.exec(this.start.value);
-    if (typed) {
-      const count = Number(typed[1].replace(",", "."));
-      const unit = typed[2].toLowerCase();
-      const exact = unit ? (count * (unit === "s" ? session.schedule.fps : 1)) / CHUNK_FRAMES : count;
-      this.edit((s) => edits.moveStart(s, this.index, Math.ceil(exact - 1e-6), { end: session.end }));
-    }
-    this.render();
+    const [typed] = readSchedule(`${this.start.value}: x`, session.schedule.fps).entries;
+    if (typed?.kind === "prompt") this.edit((s) => edits.moveStart(s, this.index, typed.chunk, { end: session.end }));
+    else this.editor.tell(say("no_start", { text: this.start.value }));
+    this.start.value = this.entry.start;
   }
 
   dice() {
@@ -141,11 +161,10 @@ export class EntryForm {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    const isUndo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
-    if (isUndo && !event.isComposing) {
+    const command = commandOf(event);
+    if (command?.id === "undo" || command?.id === "redo") {
       event.preventDefault();
-      if (event.shiftKey) this.editor.session.redo();
-      else this.editor.session.undo();
+      command.run(this.editor);
     } else if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey || this.kind === "seed"))) {
       if (event.isComposing) return;
       event.preventDefault();

@@ -8,7 +8,9 @@ import { app } from "../../../scripts/app.js";
 import { Editor } from "./editor.js";
 import { filmOf, lengthFor, pathOf, placesOf, samplersOf, SCHEDULE, sourceOf, valueOf, widgetFor, widgetOf } from "./graph.js";
 import { BURST } from "./history.js";
+import { bareName } from "./schedule.js";
 import { Session } from "./session.js";
+import { readSound } from "./sound.js";
 import { Strip, STRIP_HEIGHT } from "./strip.js";
 import { say, setLanguage } from "./words.js";
 
@@ -36,12 +38,12 @@ class Timeline {
     this.stale = true; // whether the server is to be asked
     this.key = "";
     this.seed = "0";
-    /** @type {unknown} */
-    this.soundFile = undefined;
+    this.soundFile = "";
     /** @type {Strip | null} */
     this.strip = null;
     this.marking = 0;
     this.writing = 0;
+    this.asked = 0;
     this.isWritten = true;
     this.host = makeHost(this);
     this.session.addEventListener("text", (event) => this.write(/** @type {CustomEvent<string>} */ (event).detail));
@@ -121,15 +123,14 @@ class Timeline {
       session.takes = null;
     }
     const last = session.blocks.at(-1)?.start ?? 0;
-    const known = session.takes?.run.first ?? null;
-    const { first, end } = sampler ? filmOf(sampler, last, known) : { first: 0, end: Math.max(3, last + 3) };
+    const { first, end } = sampler ? filmOf(sampler, last, session.takes?.run) : { first: 0, end: Math.max(3, last + 3) };
     const film = { first, end, canSetEnd: Boolean(sampler && widgetFor(sampler, "length")), name: sampler?.node.title ?? "" };
     if (JSON.stringify(film) !== JSON.stringify(session.film)) {
       session.film = film;
       session.changed();
     }
     this.note(place, sampler);
-    this.seed = String(sampler ? (valueOf(sampler, "seed") ?? 0) : 0);
+    this.seed = String((sampler && valueOf(sampler, "seed")) ?? session.takes?.run.seed ?? 0);
     this.lookForSound(sampler);
     if (this.stale) this.ask();
   }
@@ -160,26 +161,36 @@ class Timeline {
   lookForSound(sampler) {
     const source = sampler && sourceOf(sampler, "audio");
     const file = source && widgetOf(source.place.node, "audio")?.value;
-    if (file === this.soundFile || (file !== null && typeof file !== "string" && this.soundFile === undefined)) return;
-    this.soundFile = file;
-    if (typeof file !== "string") return;
-    const read = async () => (await api.fetchApi(viewUrl(file))).arrayBuffer();
-    import("./sound.js")
-      .then(async ({ readSound }) => (this.session.sound = await readSound(file, await read())))
-      .then(() => this.session.changed(), () => {}); // no sound is shown
+    const name = typeof file === "string" ? file : "";
+    if (name === this.soundFile) return;
+    if (this.soundFile) this.session.sound = null;
+    this.soundFile = name;
+    if (!name) return;
+    const read = async () => {
+      const sound = await readSound(name, await (await api.fetchApi(viewUrl(name))).arrayBuffer());
+      if (name === this.soundFile) this.session.sound = sound;
+      this.session.changed();
+    };
+    read().catch(() => {}); // no sound is shown
   }
 
   /** What is made of the film, from the server. */
   async ask() {
     this.stale = false;
     const key = this.key;
-    if (!this.sampler) return;
-    const query = new URLSearchParams({ workflow: rootGraph().id ?? "", node: this.sampler });
+    const workflow = rootGraph().id;
+    if (!this.sampler || !workflow) return;
+    const asked = (this.asked += 1);
+    const query = new URLSearchParams({ workflow, node: this.sampler });
     if (this.session.takes) query.set("revision", this.session.takes.revision);
     const answer = await api.fetchApi(`/helios/films?${query}`).catch(() => null);
-    if (!answer?.ok || key !== this.key) return;
+    if (asked !== this.asked || key !== this.key) return; // there is a newer question
+    if (!answer?.ok) {
+      setTimeout(() => (this.stale = true), 3000);
+      return;
+    }
     const film = await answer.json();
-    if (film.unchanged) return;
+    if (film.unchanged || asked !== this.asked) return;
     this.session.takes = film.film ? film : null;
     this.session.changed();
   }
@@ -194,7 +205,7 @@ function makeHost(timeline) {
       return timeline.node.title ?? say("timeline");
     },
     seed: () => timeline.seed,
-    pictureUrl: (/** @type {string} */ file) => api.apiURL(`${viewUrl(file)}&preview=webp;60`),
+    pictureUrl: (/** @type {string} */ file) => api.apiURL(`${viewUrl(bareName(file))}&preview=webp;60`),
     thumbnailUrl: (/** @type {string} */ name) => filmUrl(`${name}.jpg?${session.takes?.chunks[name]?.thumbnail_time ?? ""}`),
     clipUrl: (/** @type {string} */ name) => filmUrl(`${name}.mp4?${session.takes?.chunks[name]?.thumbnail_time ?? ""}`),
     listPictures: async () => {

@@ -77,6 +77,7 @@ export class Gestures {
     const { x, y } = this.point(event);
     if (this.fingers.size === 2 && this.fingers.has(event.pointerId)) return this.pinch(event, x);
     if (!this.pressed) return this.hover(event, x);
+    if (!event.buttons) return this.cancel(); // let go outside
     if (!this.pressed.isDrag && Math.hypot(x - this.pressed.x, y - this.pressed.y) < STILL) return;
     // Not before: what is captured gets the double clicks of all its parts.
     if (!this.pressed.isDrag) this.lanes.element.setPointerCapture(event.pointerId);
@@ -333,11 +334,14 @@ export class Gestures {
    */
   dragMark(index, more, grabbed) {
     const { session } = this;
-    const start = session.schedule.entries[index].chunk;
-    session.select([index], more);
+    const { entries } = session.schedule;
+    const start = entries[index].chunk;
+    if (more || !session.selected.includes(index)) session.select([index], more);
+    const isMark = (/** @type {number} */ i) => entries[i].kind !== "prompt" || entries[i].off;
+    const indices = session.selected.includes(index) ? session.selected.filter(isMark) : [index];
     return this.editing((chunk) => {
-      const to = this.snap(start + chunk - grabbed, index);
-      return (schedule) => edits.moveMark(schedule, index, to);
+      const to = this.snap(start + chunk - grabbed, ...indices);
+      return (schedule) => edits.moveMarks(schedule, indices, to - start);
     });
   }
 

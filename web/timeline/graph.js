@@ -141,16 +141,20 @@ export function samplersOf(place) {
     }
   };
   walk(place);
-  return found;
+  const isOff = (/** @type {Place} */ { node }) => node.mode === 2 || node.mode === 4; // muted, bypassed
+  return [...found.filter((p) => !isOff(p)), ...found.filter(isOff)];
 }
 
 /**
- * A widget's value, or that of the widget that stands for it on a subgraph node; undefined where it comes by a link.
+ * A widget's value, or that of the widget it comes from: on a subgraph node, or on a node that holds one value.
  * @param {Place} place
  * @param {string} name
  */
 export function valueOf(place, name) {
-  return widgetFor(place, name)?.value;
+  const widget = widgetFor(place, name);
+  if (widget) return widget.value;
+  const widgets = sourceOf(place, name)?.place.node.widgets ?? [];
+  return (widgets.find((/** @type {any} */ w) => w.name === "value" || w.name === name) ?? widgets[0])?.value;
 }
 
 /**
@@ -165,17 +169,17 @@ export function widgetFor(place, name) {
 }
 
 /**
- * Which chunks a sampler makes: from `first` to `end`, where `known` says what its last run began with.
+ * Which chunks a sampler makes: from `first` to `end`, as its widgets say, or else as its last run went.
  * @param {Place} place
  * @param {number} lastStart of the schedule's prompts
- * @param {number | null} known
+ * @param {{first: number, end: number} | null} [run]
  * @returns {{first: number, end: number}}
  */
-export function filmOf(place, lastStart, known = null) {
-  const first = firstOf(place, known);
+export function filmOf(place, lastStart, run = null) {
+  const first = firstOf(place, run?.first ?? 0);
   const length = Number(valueOf(place, "length"));
   const unit = valueOf(place, "length_in") ?? "frames";
-  if (!(length >= 1)) return { first, end: first + 3 };
+  if (!(length >= 1)) return run ?? { first, end: first + 3 };
   if (unit === "frames of the last prompt") return { first, end: Math.max(first + 1, lastStart + chunksOf(length)) };
   const chunks = unit === "chunks" ? length : chunksOf(unit === "seconds" ? length * FPS : length);
   return { first, end: first + chunks };
@@ -188,15 +192,15 @@ function chunksOf(frames) {
 
 /**
  * @param {Place} place
- * @param {number | null} known
+ * @param {number} known
  * @returns {number}
  */
 function firstOf(place, known) {
   const source = sourceOf(place, "memory");
   if (!source) return 0;
   const type = source.place.node.comfyClass ?? source.place.node.type;
-  if (SAMPLERS.includes(type)) return filmOf(source.place, 0).end;
-  return known ?? 0;
+  const isCounted = SAMPLERS.includes(type) && valueOf(source.place, "length_in") !== "frames of the last prompt";
+  return isCounted ? filmOf(source.place, 0).end : known;
 }
 
 /**

@@ -176,6 +176,7 @@ export class Lanes {
           "--blend": isOne && entry.blend ? `${Math.min(entry.blend, end - start) * scale.zoom}px` : "0px",
         });
         setText(element, isOne ? entry.value : String(items.length));
+        setAttribute(element, "dir", "auto");
         this.option(element, isOne ? this.idOf(index) : `${this.idOf(index)}-c`, isSelected, this.describe(item, fps));
       },
     );
@@ -236,7 +237,7 @@ export class Lanes {
         if (kind === "image") {
           const url = this.pictureUrl(entry.value).replace(/"/g, "%22");
           setStyle(element, { "background-image": `url("${url}")` });
-          setText(element, "");
+          setText(element, entry.value);
           setAttribute(element, "title", entry.value);
         } else setText(element, entry.value);
         const off = entry.off ? `${say("is_off")}: ` : "";

@@ -1,6 +1,7 @@
 // Plays the chunks that are made, one after the other.
 
 import { h } from "./dom.js";
+import { CHUNK_FRAMES } from "./schedule.js";
 import { say } from "./words.js";
 
 /** @import { Editor } from "./editor.js" */
@@ -12,6 +13,7 @@ export class Player {
     this.isPlaying = false;
     /** @type {HTMLVideoElement | null} */
     this.video = null;
+    this.waiting = 0;
   }
 
   /**
@@ -35,6 +37,7 @@ export class Player {
   show(name, url, moves) {
     const { chunk } = /** @type {import("./takes.js").FilmState} */ (this.editor.session.takes).chunks[name];
     const picture = this.picture(url, moves, say("chunk_n", { n: chunk }));
+    if (this.isPlaying && !moves) this.wait();
     this.video = picture instanceof HTMLVideoElement ? picture : null;
     if (this.video) {
       this.video.loop = !this.isPlaying;
@@ -45,19 +48,25 @@ export class Player {
 
   toggle() {
     if (this.isPlaying) return this.pause();
-    this.isPlaying = true;
     const { session } = this.editor;
-    if (session.chunk === null) this.editor.lookAt(session.playhead);
-    else if (this.video) {
-      this.video.loop = false;
-      this.video.play().catch(() => this.pause());
-    }
+    if (!this.editor.current?.name) return this.editor.tell(say("no_film"));
+    this.isPlaying = true;
+    if (session.chunk === null) return this.editor.lookAt(session.playhead);
+    if (!this.video) return this.wait();
+    this.video.loop = false;
+    this.video.play().catch(() => this.pause());
+  }
+
+  /** A still stands as long as its chunk lasts. */
+  wait() {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.next(), (1000 * CHUNK_FRAMES) / this.editor.session.schedule.fps);
   }
 
   next() {
     if (!this.isPlaying) return;
     const { session, lanes } = this.editor;
-    const chunk = (session.chunk ?? session.playhead) + 1;
+    const chunk = session.playhead + 1;
     const isThere = lanes.chunks.some((c) => c.chunk === chunk && c.name !== null);
     if (!isThere) return this.pause();
     lanes.scale.reveal(chunk);
@@ -66,6 +75,7 @@ export class Player {
 
   pause() {
     this.isPlaying = false;
+    clearTimeout(this.waiting);
     this.video?.pause();
   }
 

@@ -581,3 +581,19 @@ export function shorten(text, width) {
 function firstCharacters(text, count) {
   return Array.from(text.slice(0, 2 * count)).slice(0, count);
 }
+
+/**
+ * A file's name as the text has it: in braces the host would see choices.
+ * @param {string} file
+ */
+export function writtenName(file) {
+  return file.replace(/[{}]/g, "\\$&");
+}
+
+/**
+ * The file's name behind it.
+ * @param {string} written
+ */
+export function bareName(written) {
+  return written.replace(/\\([{}])/g, "$1");
+}

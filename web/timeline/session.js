@@ -10,8 +10,8 @@ import { FPS, readSchedule } from "./schedule.js";
 /** @typedef {{first: number, end: number, canSetEnd: boolean, name: string}} Film chunks `first` to `end` are made */
 
 /**
- * Tells of changes by events: "change" (whatever is seen), "text" (the text, for whoever keeps it), "step" (an edit
- * that is one for the host's undo too), "refused" (an EditError).
+ * Tells of changes by events: "change" (whatever is seen), "text" (the text, for whoever keeps it; its detail is the
+ * burst that it is part of), "refused" (an EditError).
  */
 export class Session extends EventTarget {
   /**
@@ -26,8 +26,8 @@ export class Session extends EventTarget {
     /** @type {Edited | null} what a gesture that is under way would make */
     this.preview = null;
     this.playhead = 0;
-    /** @type {number | null} */
-    this.chunk = null; // the one that is looked at
+    /** @type {number | null} the one that is looked at, if any: the playhead's */
+    this.chunk = null;
     /** @type {Film} */
     this.film = { first: 0, end: 3, canSetEnd: false, name: "" };
     this.readOnly = false;
@@ -182,6 +182,7 @@ export class Session extends EventTarget {
   /** @param {number} chunk */
   movePlayhead(chunk) {
     this.playhead = Math.max(0, Math.round(chunk));
+    if (this.chunk !== null) this.chunk = this.playhead;
     this.changed();
   }
 }

@@ -4,7 +4,7 @@
 // schedule as it stands are found by walking from the film's beginning, and going back to an older text finds them again.
 
 import { EditError, setSeed } from "./edits.js";
-import { used } from "./schedule.js";
+import { bareName, used } from "./schedule.js";
 
 /** @import { Edited } from "./edits.js" */
 /** @import { Schedule } from "./schedule.js" */
@@ -154,7 +154,8 @@ function saysTheSame(entry, wanted) {
   const picture = pictureAt(wanted.pictures, entry.chunk);
   // What came from other nodes has no name here.
   const isSamePicture = entry.picture
-    ? entry.picture.file === "" || (entry.picture.file === picture?.file && near(entry.picture.weight, picture.weight))
+    ? entry.picture.file === "" ||
+      (picture !== null && entry.picture.file === bareName(picture.file) && near(entry.picture.weight, picture.weight))
     : !picture;
   return (
     isSamePicture &&
@@ -241,7 +242,7 @@ export function takesOf(film, name) {
 }
 
 /**
- * How many chunks come after one and are there, and about how many seconds it takes to make it and them.
+ * How many chunks after one go stale with it, and about how many seconds it takes to make it and the film's rest.
  * @param {FilmState} film
  * @param {LaneChunk[]} lane
  * @param {number} chunk
@@ -252,24 +253,52 @@ export function costOf(film, lane, chunk) {
     .filter((s) => s > 0)
     .sort((a, b) => a - b);
   const each = seconds.length ? seconds[seconds.length >> 1] : 0;
-  const later = lane.filter((c) => c.chunk > chunk && c.name !== null).length;
-  return { later, seconds: each * (lane.length ? lane[lane.length - 1].chunk + 1 - chunk : 1) };
+  const later = lane.filter((c) => c.chunk > chunk && isValid(c)).length;
+  return { later, seconds: each * lane.filter((c) => c.chunk >= chunk).length };
 }
 
 /**
- * The text that leads to a take by another seed alone. Throws EditError where it was made with other words or pictures.
+ * Whether a chunk is on disk for the schedule as it is.
+ * @param {LaneChunk | undefined} chunk
+ */
+function isValid(chunk) {
+  return chunk?.status === "done" || chunk?.status === "reused";
+}
+
+/**
+ * The text that leads to a take by another seed alone. Throws EditError where it was made with other words or pictures,
+ * or follows other chunks.
  * @param {Schedule} schedule
  * @param {FilmState} film
  * @param {string} name
- * @param {string} seed that the film begins with
+ * @param {{first: number, end: number, seed: string}} wanted as `laneChunks` has it
  * @returns {Edited}
  */
-export function useTake(schedule, film, name, seed) {
+export function useTake(schedule, film, name, wanted) {
   const entry = film.chunks[name];
-  const wanted = used(schedule.entries);
-  if (!saysTheSame(entry, wanted)) throw new EditError("other_words");
-  const before = wanted.seeds.filter((line) => line.start < entry.chunk);
+  const { first, seed } = wanted;
+  const told = used(schedule.entries);
+  const previous = laneChunks(film, schedule, wanted).find((c) => c.chunk === entry.chunk - 1);
+  const follows = entry.chunk === first ? entry.parent === "" : isValid(previous) && previous?.name === entry.parent;
+  if (!follows || !saysTheSame(entry, told)) throw new EditError("other_words");
+  const before = told.seeds.filter((line) => line.start < entry.chunk);
   return setSeed(schedule, entry.chunk, seedAt(before, entry.chunk, seed) === entry.seed ? null : entry.seed);
+}
+
+/**
+ * The text that a take was made with, where that is more than another seed: with the seed that its film began with.
+ * @param {Schedule} schedule that text
+ * @param {FilmState} film
+ * @param {string} name
+ * @param {string} seed that the film begins with now
+ * @returns {Edited}
+ */
+export function useText(schedule, film, name, seed) {
+  let root = film.chunks[name];
+  while (root.parent && film.chunks[root.parent]) root = film.chunks[root.parent];
+  const { seeds } = used(schedule.entries);
+  if (seedAt(seeds, root.chunk, seed) === root.seed) return { schedule, selected: [] };
+  return setSeed(schedule, root.chunk, root.seed);
 }
 
 /** A seed that nobody has thought of. */
