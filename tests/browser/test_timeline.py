@@ -47,7 +47,7 @@ FRONTENDS = {
 }
 
 
-@pytest.fixture(scope="module", params=FRONTENDS)
+@pytest.fixture(scope="module", params=["1.45 classic", "1.58 Nodes 2.0"])  # where a test names no others
 def any_page(request, chromium):
     name, vue = FRONTENDS[request.param]
     server = request.getfixturevalue(name)
@@ -124,6 +124,7 @@ def build_by_keys(timeline) -> None:
     timeline.press("Escape", "o")
 
 
+@pytest.mark.parametrize("any_page", FRONTENDS, indirect=True)
 @pytest.mark.parametrize("build", [build_by_mouse, build_by_keys])
 def test_built_by_hand(timeline, build):
     build(timeline)
