@@ -195,7 +195,8 @@ def test_runs_that_say_they_run(server, workflow):
         assert film_of(server, workflow, made[0])["run"]["state"] == state, (who, ago)
 
 
-def test_the_text_that_led_to_a_chunk(server, workflow):
+def film_of_one_chunk(server, workflow) -> tuple[dict, str, str]:
+    """What is served of a new film, the name of its chunk, and its sampler's id."""
     graph = Graph(server)
     seed = random.randrange(2**32)
     made = graph.sample(graph.load(), positive=POSITIVE, autosave=True, steps="1", length=33, seed=seed)
@@ -203,6 +204,11 @@ def test_the_text_that_led_to_a_chunk(server, workflow):
     run(graph, workflow)
     film = film_of(server, workflow, made[0])
     (name,) = film["run"]["chunks"]
+    return film, name, made[0]
+
+
+def test_the_text_that_led_to_a_chunk(server, workflow):
+    film, name, _ = film_of_one_chunk(server, workflow)
     url = f"{server.url}/helios/films/{film['film']}/{name}/text"
     none = requests.get(url, timeout=10)  # it came of one prompt
     assert none.status_code == 404 and none.text == "nobody knows with which text this chunk was made"
@@ -321,13 +327,7 @@ NAMES = [
 
 def test_nothing_else_is_served(server, workflow):
     """Whatever is asked for, it is a chunk's thumbnail or nothing; whatever is sent, a sentence comes back."""
-    graph = Graph(server)
-    seed = random.randrange(2**32)
-    made = graph.sample(graph.load(), positive=POSITIVE, autosave=True, steps="1", length=33, seed=seed)
-    graph.save(made)
-    run(graph, workflow)
-    film = film_of(server, workflow, made[0])
-    (name,) = film["run"]["chunks"]
+    film, name, sampler = film_of_one_chunk(server, workflow)
     url = f"{server.url}/helios/films"
     (server.output_dir / "helios" / "autosave" / "secret.jpg").write_bytes(b"secret")
 
@@ -377,7 +377,7 @@ def test_nothing_else_is_served(server, workflow):
     body = {"chunk": name, "starred": True}
     answer = requests.post(f"{url}/{film['film']}/stars", json=body, headers=elsewhere, timeout=10)
     assert answer.status_code == 403
-    assert not film_of(server, workflow, made[0])["chunks"][name]["starred"]
+    assert not film_of(server, workflow, sampler)["chunks"][name]["starred"]
 
 
 def test_a_full_disk_costs_only_the_thumbnails(server, workflow):

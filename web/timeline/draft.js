@@ -1,6 +1,7 @@
 // Lossless edits of a schedule's text: what is not changed stays byte for byte, comments, units and line breaks too.
 
-import { CHUNK_FRAMES, LINE_BREAK, parseSchedule, readSchedule, splitLines, trimBlank } from "./schedule.js";
+import { CHUNK_FRAMES, LINE_BREAK, readSchedule, splitLines, STARTS_WITH_NUMBER, trimBlank } from "./schedule.js";
+import { countWhile } from "./search.js";
 
 /** @import { Entry, Line, Schedule, Span } from "./schedule.js" */
 
@@ -107,14 +108,8 @@ export class Draft {
    * @param {string} text
    */
   replace([from, to], text) {
-    let low = 0;
-    let high = this.written.length;
-    while (low + 1 < high) {
-      const middle = (low + high) >> 1;
-      if (/** @type {Line} */ (this.row(middle + 1).line).start <= from) low = middle;
-      else high = middle;
-    }
-    (this.row(low + 1).changes ??= []).push({ from, to, text });
+    const number = countWhile(this.written, (row) => /** @type {Line} */ (row.line).start <= from);
+    (this.row(number).changes ??= []).push({ from, to, text });
   }
 
   /**
@@ -137,14 +132,14 @@ export class Draft {
     const entry = this.schedule.entries[index];
     if (blend === entry.blend) return;
     const { transition, count, image, start } = entry.spans;
-    const isIn = (/** @type {Span} */ a, /** @type {Span} */ b) =>
-      !/[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]/.test(this.schedule.text.slice(a[0], b[1]));
+    const isInOneLine = (/** @type {Span} */ [from], /** @type {Span} */ [, to]) =>
+      entry.lines.some((line) => line.from <= from && to <= line.to);
     if (!transition) {
       const after = (image ?? /** @type {Span} */ (start))[1];
       this.replace([after, after], ` blend ${blend}`);
     } else if (blend && count) this.replace(count, String(blend));
     else if (blend) this.replace(transition, `blend ${blend}`);
-    else if (count && !isIn(transition, count)) {
+    else if (count && !isInOneLine(transition, count)) {
       this.replace(transition, "cut");
       this.replace(count, "");
     } else {
@@ -216,7 +211,7 @@ export class Draft {
     else if (same) above = rowAt(entry.spans.value[same - 1]);
     if (!before.length) {
       const { to, end } = /** @type {Line} */ (above.line);
-      const blanks = this.schedule.text.slice(to, end).replace(/[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+$/, "").length;
+      const blanks = this.schedule.text.slice(to, end).split(LINE_BREAK)[0].length;
       this.replace([to, to + blanks], this.spaced(to, /** @type {string} */ (more.shift())));
     }
     const first = /** @type {Line} */ (this.row(entry.line).line);
@@ -283,7 +278,7 @@ export class Draft {
       removed: false,
       meaning: null,
     }));
-    let at = above ? this.rows.indexOf(above) + 1 : 0;
+    const at = above ? this.rows.indexOf(above) + 1 : 0;
     this.rows.splice(at, 0, ...rows);
     return /** @type {Row[]} */ (rows);
   }
@@ -384,7 +379,7 @@ export function splitValue(value, kind) {
  * @param {string} line
  */
 function isOther(line) {
-  return line.startsWith("#") || /^[.\uff0e]?\p{Nd}/u.test(line);
+  return line.startsWith("#") || STARTS_WITH_NUMBER.test(line);
 }
 
 /**

@@ -34,7 +34,7 @@ import { say } from "./words.js";
  */
 
 const HEIGHT = "Helios.timeline.height";
-const PICTURES = /\.(png|jpe?g|webp|gif|bmp|tiff?|avif)$/i;
+export const PICTURES = /\.(png|jpe?g|webp|gif|bmp|tiff?|avif)$/i;
 const SOUNDS = /\.(wav|mp3|ogg|oga|flac|m4a|aac|opus)$/i;
 
 /** @type {{text: string, length: number}} what was copied last, and how many chunks it takes */
@@ -72,14 +72,15 @@ export class Editor {
     });
     this.style = h("input", { className: "style", dir: "auto", placeholder: say("style_hint") });
     this.style.setAttribute("aria-label", say("style"));
-    this.style.addEventListener("input", () => {
+    const typeStyle = () => {
       if (!this.isStyleComposing) session.edit((s) => edits.setStyle(s, this.style.value), "type style");
-    });
+    };
+    this.style.addEventListener("input", typeStyle);
     this.isStyleComposing = false;
     this.style.addEventListener("compositionstart", () => (this.isStyleComposing = true));
     this.style.addEventListener("compositionend", () => {
       this.isStyleComposing = false;
-      session.edit((s) => edits.setStyle(s, this.style.value), "type style");
+      typeStyle();
     });
     this.sampler = h("select");
     this.sampler.setAttribute("aria-label", say("sampler"));

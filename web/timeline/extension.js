@@ -5,8 +5,8 @@
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { Editor } from "./editor.js";
-import { filmOf, lengthFor, pathOf, placesOf, samplersOf, SCHEDULE, sourceOf, valueOf, widgetFor, widgetOf } from "./graph.js";
+import { Editor, PICTURES } from "./editor.js";
+import { filmOf, lengthFor, pathOf, placesOf, placesWhere, samplersOf, SCHEDULE, sourceOf, valueOf, widgetFor, widgetOf } from "./graph.js";
 import { BURST } from "./history.js";
 import { bareName } from "./schedule.js";
 import { Session } from "./session.js";
@@ -20,7 +20,6 @@ const VERSION = 1; // of what this page and the node's Python have to agree on
 const WIDGET = "helios_timeline";
 const MARGIN = 6; // pixels around the strip
 const LOOK = 200; // milliseconds between two looks at the graph
-const PICTURES = /\.(png|jpe?g|webp|gif|bmp|tiff?|avif)$/i;
 
 const rootGraph = () => app.rootGraph ?? app.graph;
 
@@ -276,24 +275,15 @@ function viewUrl(file) {
 function openedPath() {
   const graph = app.canvas?.graph;
   if (!graph || graph === rootGraph()) return "";
-  for (const { node, parents } of allSubgraphNodes(rootGraph())) if (node.subgraph === graph) return pathOf({ node, parents });
-  return "";
+  const [place] = placesWhere(rootGraph(), (node) => node.subgraph === graph);
+  return place ? pathOf(place) : "";
 }
 
-/**
- * @param {any} graph
- * @param {any[]} [parents]
- * @returns {Place[]}
- */
-function allSubgraphNodes(graph, parents = []) {
-  return (graph?.nodes ?? []).flatMap((/** @type {any} */ node) =>
-    node.subgraph ? [{ node, parents }, ...allSubgraphNodes(node.subgraph, [...parents, node])] : [],
-  );
-}
+const changeTracker = () => app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
 
 /** Let the host keep a point of undo: its own widgets in Nodes 2.0 make none. */
 function capture() {
-  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  const tracker = changeTracker();
   if (tracker?.captureCanvasState) tracker.captureCanvasState();
   else tracker?.checkState?.();
 }
@@ -303,7 +293,7 @@ function capture() {
  * one step there is one point of the host's.
  */
 function keepKeys() {
-  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  const tracker = changeTracker();
   const prototype = tracker && Object.getPrototypeOf(tracker);
   const { undoRedo } = prototype ?? {};
   if (!undoRedo || undoRedo.leavesHelios) return;
@@ -328,6 +318,11 @@ function timelineOf(node) {
   let timeline = timelines.get(node);
   if (!timeline) timelines.set(node, (timeline = new Timeline(node)));
   return timeline;
+}
+
+/** Those of the open workflow. */
+function shownTimelines() {
+  return placesOf(rootGraph(), SCHEDULE).flatMap(({ node }) => timelines.get(node) ?? []);
 }
 
 /**
@@ -367,8 +362,17 @@ function followNode() {
   if (made?.strip) open.timeline.strip = attachStrip(place.node, open.timeline);
 }
 
+/** What `isLight` was told last, and said: it is asked five times a second. */
+let theme = { color: "", light: false };
+
 function isLight() {
   const color = getComputedStyle(document.body).getPropertyValue("--comfy-menu-bg").trim();
+  if (color !== theme.color) theme = { color, light: isLightColor(color) };
+  return theme.light;
+}
+
+/** @param {string} color as CSS has it */
+function isLightColor(color) {
   const probe = document.createElement("canvas").getContext("2d");
   if (!probe || !color) return false;
   probe.fillStyle = color;
@@ -389,7 +393,7 @@ function attachStrip(node, timeline) {
     () => openEditor(timeline.node),
     () => open?.timeline === timeline,
   );
-  const slot = node.widgets?.find((/** @type {any} */ w) => w.name === WIDGET)?.element;
+  const slot = widgetOf(node, WIDGET)?.element;
   slot?.replaceChildren(strip.element);
   strip.draw();
   return strip;
@@ -437,9 +441,7 @@ function lookAround() {
   try {
     followNode();
     const light = isLight();
-    for (const { node } of placesOf(rootGraph(), SCHEDULE)) {
-      const timeline = timelines.get(node);
-      if (!timeline) continue;
+    for (const timeline of shownTimelines()) {
       timeline.strip?.element.classList.toggle("helios-light", light);
       timeline.look();
     }
@@ -489,18 +491,14 @@ app.registerExtension({
     setLanguage(String(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? navigator.language));
     api.addEventListener("helios.film", (/** @type {any} */ { detail }) => {
       if (detail.workflow !== rootGraph().id) return;
-      for (const { node } of placesOf(rootGraph(), SCHEDULE)) {
-        const timeline = timelines.get(node);
-        if (!timeline || timeline.sampler !== detail.node) continue;
+      for (const timeline of shownTimelines()) {
+        if (timeline.sampler !== detail.node) continue;
         timeline.stale = true;
         if (detail.state === "end") setTimeout(() => (timeline.stale = true), 1500); // clips come a moment later
       }
     });
     api.addEventListener("reconnected", () => {
-      for (const { node } of placesOf(rootGraph(), SCHEDULE)) {
-        const timeline = timelines.get(node);
-        if (timeline) timeline.stale = true;
-      }
+      for (const timeline of shownTimelines()) timeline.stale = true;
     });
     setInterval(lookAround, LOOK);
     // Nobody outside sees a text that is not in its box yet.

@@ -307,13 +307,13 @@ export class Gestures {
       const behind = chunk > (over.start + over.end) / 2;
       const before = behind ? blocks[blocks.indexOf(over) + 1] : over;
       if (before && chosen.includes(before)) return (schedule) => ({ schedule, selected: indices });
-      lanes.target = { chunk: before ? before.start : over.end, before: !behind };
+      lanes.target = before ? before.start : over.end;
       return (schedule) => edits.reorder(schedule, indices, before ? before.index : null, session.end);
     });
     return {
       move: (/** @type {number} */ chunk, /** @type {PointerEvent} */ event) => {
         drag.move(chunk, event);
-        if (lanes.target) session.hide(); // blocks that jump about under the pointer could not be aimed at
+        if (lanes.target !== null) session.hide(); // blocks that jump about under the pointer could not be aimed at
       },
       end: () => {
         lanes.target = null;

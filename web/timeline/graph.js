@@ -24,15 +24,25 @@ export function pathOf({ node, parents }) {
  * All places of nodes of a type, also in subgraphs.
  * @param {any} graph
  * @param {string} type
+ * @returns {Place[]}
+ */
+export function placesOf(graph, type) {
+  return placesWhere(graph, (node) => node.comfyClass === type || node.type === type);
+}
+
+/**
+ * All places of nodes that pass a test, also in subgraphs.
+ * @param {any} graph
+ * @param {(node: Node) => boolean} passes
  * @param {Node[]} [parents]
  * @returns {Place[]}
  */
-export function placesOf(graph, type, parents = []) {
+export function placesWhere(graph, passes, parents = []) {
   /** @type {Place[]} */
   const found = [];
   for (const node of graph?.nodes ?? []) {
-    if (node.comfyClass === type || node.type === type) found.push({ node, parents });
-    if (node.subgraph && parents.length < 8) found.push(...placesOf(node.subgraph, type, [...parents, node]));
+    if (passes(node)) found.push({ node, parents });
+    if (node.subgraph && parents.length < 8) found.push(...placesWhere(node.subgraph, passes, [...parents, node]));
   }
   return found;
 }

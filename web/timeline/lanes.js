@@ -37,7 +37,7 @@ export class Lanes {
     this.ids = new Set();
     /** @type {LaneChunk[]} */
     this.chunks = [];
-    /** @type {{chunk: number, before: boolean} | null} where what is dragged would go */
+    /** @type {number | null} the chunk that what is dragged would go to */
     this.target = null;
 
     this.ruler = h("div", { className: "ruler", "aria-hidden": "true" });
@@ -99,8 +99,8 @@ export class Lanes {
     const end = Math.max(0, scale.x(session.end));
     setStyle(this.beyond, { left: `${end}px` });
     this.beyond.hidden = end > scale.width;
-    this.insertion.hidden = !this.target;
-    if (this.target) setStyle(this.insertion, { left: `${scale.x(this.target.chunk)}px` });
+    this.insertion.hidden = this.target === null;
+    if (this.target !== null) setStyle(this.insertion, { left: `${scale.x(this.target)}px` });
   }
 
   /** In the node it is one picture, with the button beside it to open what can be read. */

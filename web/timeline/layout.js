@@ -1,6 +1,7 @@
 // Where things are drawn: chunks to pixels, ticks, and what can be seen. No page needed.
 
 import { CHUNK_FRAMES } from "./schedule.js";
+import { countWhile } from "./search.js";
 
 const ZOOM = { least: 0.05, most: 400 }; // pixels of a chunk
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000];
@@ -124,7 +125,7 @@ export function formatSeconds(seconds) {
 export function visible(items, scale, least) {
   /** @type {{items: T[], start: number, end: number}[]} */
   const found = [];
-  let i = firstEndingAfter(items, scale.left);
+  let i = countWhile(items, (item) => item.end <= scale.left);
   for (; i < items.length && items[i].start <= scale.right; i += 1) {
     const item = items[i];
     const last = found[found.length - 1];
@@ -136,21 +137,6 @@ export function visible(items, scale, least) {
     } else found.push({ items: [item], start: item.start, end: item.end });
   }
   return found;
-}
-
-/**
- * @param {{end: number}[]} items
- * @param {number} chunk
- */
-function firstEndingAfter(items, chunk) {
-  let low = 0;
-  let high = items.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (items[middle].end <= chunk) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /**

@@ -44,7 +44,7 @@ const TIMED = new RegExp(
 const SEED = new RegExp(`^${START}${GAP}+(?<word>[sS][eE][eE][dD])(?![\\p{L}\\p{N}_])(?<value>.*)`, "dsu");
 const STYLE = new RegExp(`^[sS][tT][yY][lL][eE]${GAP}*[:\\uff1a](?<value>.*)`, "dsu");
 const OFF = new RegExp(`^[oO][fF][fF]${GAP}+`, "u");
-const STARTS_WITH_NUMBER = /^[.\uff0e]?\p{Nd}/u;
+export const STARTS_WITH_NUMBER = /^[.\uff0e]?\p{Nd}/u;
 const CLOCK = new RegExp(
   `^(\\p{Nd}{1,4}):(\\p{Nd}{1,2})(?::(\\p{Nd}{1,2}))?[${SPACE}]{0,9}` +
     `(?:cut|blend[${SPACE}]{0,9}\\p{Nd}{0,9})?[${SPACE}]{0,9}[:\\uff1a]`,

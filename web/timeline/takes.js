@@ -5,6 +5,7 @@
 
 import { EditError, setSeed } from "./edits.js";
 import { bareName, used } from "./schedule.js";
+import { countWhile } from "./search.js";
 
 /** @import { Edited } from "./edits.js" */
 /** @import { Schedule } from "./schedule.js" */
@@ -59,14 +60,7 @@ export function seedAt(seeds, chunk, seed) {
  * @param {number} chunk
  */
 function countUpTo(items, chunk) {
-  let low = 0;
-  let high = items.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (items[middle].start <= chunk) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return countWhile(items, (item) => item.start <= chunk);
 }
 
 /**
